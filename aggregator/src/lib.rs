@@ -1,0 +1,1 @@
+//! Turns events into rollup deltas, exactly once, in Kafka transactions.

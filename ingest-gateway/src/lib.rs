@@ -1,0 +1,1 @@
+//! HTTP to Kafka: posted events, validated, published, acknowledged.

@@ -1,0 +1,1 @@
+//! Answers queries over rollups, each organization its own.

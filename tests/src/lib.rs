@@ -1,0 +1,1 @@
+//! The whole pipeline, tested on real Kafka, a real schema registry and real TimescaleDB.
