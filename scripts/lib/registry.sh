@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Apicurio Registry, which speaks Confluent's API. Its journal is a topic on our Kafka, so
 # schema ids live exactly as long as the records that carry them.
+# Kafka would forget the journal after its usual week, hence its retention.
 
 registry_version=3.0.9
 registry_home=$stack_dir/registry
@@ -48,6 +49,11 @@ registry_launch() {
     -Dapicurio.storage.kind=kafkasql \
     -Dapicurio.kafkasql.bootstrap.servers="$1" \
     -Dapicurio.kafkasql.topic=flowmeter-registry-journal \
+    -Dapicurio.kafkasql.topic.retention.ms=-1 -Dapicurio.kafkasql.topic.retention.bytes=-1 \
+    -Dapicurio.kafkasql.snapshots.topic=flowmeter-registry-snapshots \
+    -Dapicurio.events.kafka.topic=flowmeter-registry-events \
+    -Dapicurio.storage.snapshot.location="$registry_home" \
+    -Dapicurio.kafkasql.consumer.poll.timeout=500 \
     -jar "$registry_app/apicurio-registry-app-$registry_version-runner.jar"
 }
 

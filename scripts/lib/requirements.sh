@@ -25,7 +25,7 @@ need_java() {
 
 # What building and testing the workspace needs besides the stack.
 need_build_tools() {
-  need cargo cargo "building (better: the toolchain in rust-toolchain.toml, by rustup)"
+  have cargo || missing_words+=("cargo, for building (by rustup, which reads rust-toolchain.toml)")
   need cc build-essential "building librdkafka"
   need make build-essential "building librdkafka"
   need pkg-config pkg-config "finding OpenSSL"
@@ -57,8 +57,8 @@ need_native_tools() {
   fi
 }
 
-# Installs what is missing when asked to (STACK_INSTALL=1, or CI) and able to; reports the
-# rest, all of it at once.
+# settle_requirements CHECK: installs what is missing when asked to (STACK_INSTALL=1, or CI) and able to; reports the
+# rest, all of it at once. CHECK is the function that looks for what is missing.
 settle_requirements() {
   ((${#missing_words[@]})) || return 0
   if [[ ${STACK_INSTALL:-} == 1 || ${CI:-} == true ]] && ((${#missing_packages[@]})) && have apt-get && can_be_root; then
@@ -67,6 +67,10 @@ settle_requirements() {
     mkdir -p "$stack_dir/logs"
     long_step "installing ${packages[*]}" "$stack_dir/logs/apt-get.log" \
       "${as_root[@]}" sh -c 'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"' sh "${packages[@]}"
+    # Once more, without installing: whatever a package could not bring is reported.
+    missing_packages=() missing_words=() STACK_INSTALL='' CI=''
+    "$1"
+    settle_requirements "$1"
     return 0
   fi
   {

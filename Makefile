@@ -1,0 +1,38 @@
+# The habits of this project. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run test unit lint deny stack down status reset
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build and run everything in one process; ^C ends it
+	@scripts/run
+
+test: ## all checks and all tests, on the real parts
+	@scripts/test
+
+unit: ## the tests that need no stack
+	cargo test --workspace --locked --lib --bins
+
+lint: ## format, clippy, scripts and deployment files
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@scripts/lint
+
+deny: ## licenses, sources and advisories of the dependencies
+	@scripts/deny
+
+stack: ## bring up Kafka, the schema registry and TimescaleDB
+	@scripts/stack up
+
+down: ## stop them; data stays
+	@scripts/stack down
+
+status: ## say what is up
+	@scripts/stack status
+
+reset: ## stop them and delete their data
+	@scripts/stack reset
+
+.env: ## make the secrets that docker compose needs
+	@scripts/make-env
