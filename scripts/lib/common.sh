@@ -133,8 +133,8 @@ wait_until() {
   done
 }
 
-# stop_processes PART PIDS_FUNCTION SIGNAL…: sends each signal in turn, waiting 20 s after
-# each, until none of the part's processes is left.
+# stop_processes PART PIDS_FUNCTION SIGNAL…: sends each signal in turn, waiting up to a
+# minute after each (PostgreSQL writes all its memory out), until no process is left.
 stop_processes() {
   local part=$1 pids_of=$2 signal pids waited
   shift 2
@@ -143,7 +143,7 @@ stop_processes() {
   for signal in "$@"; do
     # shellcheck disable=SC2086 # a list of numbers
     "${as_root[@]}" kill -s "$signal" $pids 2>/dev/null || true
-    for ((waited = 0; waited < 200; waited++)); do
+    for ((waited = 0; waited < 600; waited++)); do
       pids=$("$pids_of")
       if [[ -z $pids ]]; then
         say "$part stopped"
@@ -152,7 +152,7 @@ stop_processes() {
       ((waited % 50 == 49)) && say "  … waiting for $part to stop"
       sleep 0.1
     done
-    warn "$part did not stop within 20 s of SIG$signal"
+    warn "$part did not stop within a minute of SIG$signal"
   done
   say "$part could not be stopped: pids" $pids
   return 1
@@ -212,7 +212,7 @@ secret() {
 # kernel's, on an open file: it ends with its holder, however that ends.
 take_lock() {
   exec 9>>"$stack_dir/lock"
-  flock --nonblock 9 && return 0
+  flock --timeout 0.5 9 && return 0
   say "another scripts/stack is at work on $stack_dir; waiting for it"
   until flock --timeout 5 9; do say "  … still waiting"; done
 }
