@@ -60,7 +60,9 @@ pub enum DatabaseError {
     #[error("DATABASE_URL: {0}")]
     Url(String),
     /// A role's password was neither given nor derivable.
-    #[error("no password for the role {0}: DATABASE_URL holds none to derive one from, so configure one")]
+    #[error(
+        "no password for the role {0}: DATABASE_URL holds none to derive one from, so configure one"
+    )]
     NoPassword(&'static str),
     /// The server could not be reached, or refused.
     #[error("database: {0}")]

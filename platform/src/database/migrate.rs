@@ -34,7 +34,10 @@ pub struct Applied {
 /// # Errors
 /// [`DatabaseError::Sql`] when the server is away or the user may not,
 /// [`DatabaseError::Migrate`] when a migration fails or an applied one changed.
-pub async fn migrate(url: &DatabaseUrl, options: &MigrateOptions) -> Result<Applied, DatabaseError> {
+pub async fn migrate(
+    url: &DatabaseUrl,
+    options: &MigrateOptions,
+) -> Result<Applied, DatabaseError> {
     let started = Instant::now();
     let mut connection = PgConnection::connect_with(
         &url.options_for(Role::Owner, None)?

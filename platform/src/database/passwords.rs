@@ -13,7 +13,10 @@ const ITERATIONS: u32 = 4096;
 /// HMAC-SHA-256 of the role's name, keyed with the owner's password, in hex.
 pub(super) fn derive(owner_password: &SecretString, role: &str) -> SecretString {
     let message = format!("flowmeter database role {role}");
-    let mac = hmac(owner_password.expose_secret().as_bytes(), message.as_bytes());
+    let mac = hmac(
+        owner_password.expose_secret().as_bytes(),
+        message.as_bytes(),
+    );
     let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
     hex.into()
 }

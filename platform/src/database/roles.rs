@@ -57,10 +57,11 @@ async fn create(
     role: &str,
     attributes: &str,
 ) -> Result<(), DatabaseError> {
-    let exists: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
-        .bind(role)
-        .fetch_one(&mut *owner)
-        .await?;
+    let exists: bool =
+        sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
+            .bind(role)
+            .fetch_one(&mut *owner)
+            .await?;
     if exists {
         return Ok(());
     }
@@ -78,7 +79,10 @@ async fn create(
 async fn change(owner: &mut PgConnection, statement: &str) -> Result<(), DatabaseError> {
     let mut attempt = 1;
     loop {
-        match sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *owner).await {
+        match sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *owner)
+            .await
+        {
             Ok(_) => return Ok(()),
             Err(error) if attempt < ATTEMPTS && concurrent(&error) => {
                 attempt += 1;

@@ -64,10 +64,11 @@ async fn a_tenant_sees_its_own_rows_and_nothing_else() {
 
     // Outside such a transaction, even on a connection that carried one, there is nothing.
     for view in VIEWS {
-        let seen: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from tenant.{view}")))
-            .fetch_one(&api)
-            .await
-            .unwrap();
+        let seen: i64 =
+            sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from tenant.{view}")))
+                .fetch_one(&api)
+                .await
+                .unwrap();
         assert_eq!(seen, 0, "{view}");
     }
 }
@@ -87,7 +88,10 @@ async fn the_api_role_gets_at_no_table_chunk_or_other_role() {
     .unwrap();
 
     let api = database.pool(Role::Api).await;
-    let mut statements: Vec<String> = VIEWS.iter().map(|t| format!("select from flowmeter.{t}")).collect();
+    let mut statements: Vec<String> = VIEWS
+        .iter()
+        .map(|t| format!("select from flowmeter.{t}"))
+        .collect();
     statements.push(format!("select from {chunk}"));
     statements.extend(
         [
@@ -103,7 +107,9 @@ async fn the_api_role_gets_at_no_table_chunk_or_other_role() {
         .map(str::to_owned),
     );
     for statement in statements {
-        let result = sqlx::query(AssertSqlSafe(statement.clone())).execute(&api).await;
+        let result = sqlx::query(AssertSqlSafe(statement.clone()))
+            .execute(&api)
+            .await;
         assert!(denied(result), "{statement}");
     }
 }
@@ -116,8 +122,14 @@ async fn the_sink_writes_tables_and_cannot_become_the_owner() {
         .execute(&sink)
         .await
         .unwrap();
-    assert!(denied(sqlx::query("set role flowmeter_owner").execute(&sink).await));
-    assert!(denied(sqlx::query("drop table flowmeter.cursors").execute(&sink).await));
+    assert!(denied(
+        sqlx::query("set role flowmeter_owner").execute(&sink).await
+    ));
+    assert!(denied(
+        sqlx::query("drop table flowmeter.cursors")
+            .execute(&sink)
+            .await
+    ));
 }
 
 #[tokio::test]
@@ -128,13 +140,20 @@ async fn a_role_that_owns_or_reads_tables_is_refused() {
         panic!("the owner was let in");
     };
     assert!(faults.contains(&RoleFault::Superuser));
-    assert!(faults.iter().any(|fault| matches!(fault, RoleFault::Owns(..))));
+    assert!(
+        faults
+            .iter()
+            .any(|fault| matches!(fault, RoleFault::Owns(..)))
+    );
 
     let sink = TenantDb::new(database.pool(Role::Sink).await);
     let Err(DatabaseError::Role(faults)) = sink.verify_role().await else {
         panic!("the sink's role was let in");
     };
-    assert!(matches!(faults[..], [RoleFault::ReadsTables(12.., _)] | [RoleFault::ReadsTables(11, _)]));
+    assert!(
+        matches!(faults[..], [RoleFault::ReadsTables(11, _)]),
+        "{faults:?}"
+    );
 }
 
 #[tokio::test]
@@ -142,15 +161,21 @@ async fn a_tenants_transaction_cannot_write() {
     let database = TestDatabase::create().await;
     let tenants = TenantDb::new(database.pool(Role::Api).await);
     let mut tx = tenants.begin(Uuid::new_v4()).await.unwrap();
-    let written = sqlx::query("create temporary table x ()").execute(tx.connection()).await;
+    let written = sqlx::query("create temporary table x ()")
+        .execute(tx.connection())
+        .await;
     assert!(written.is_err());
 }
 
 #[tokio::test]
 async fn migrating_again_changes_nothing() {
     let database = TestDatabase::create_empty().await;
-    let first = migrate(database.url(), &MigrateOptions::default()).await.unwrap();
-    let second = migrate(database.url(), &MigrateOptions::default()).await.unwrap();
+    let first = migrate(database.url(), &MigrateOptions::default())
+        .await
+        .unwrap();
+    let second = migrate(database.url(), &MigrateOptions::default())
+        .await
+        .unwrap();
     assert_eq!(first.applied, first.total);
     assert_eq!((second.applied, second.total), (0, first.total));
     println!("first {:?}, second {:?}", first.elapsed, second.elapsed);
@@ -158,7 +183,8 @@ async fn migrating_again_changes_nothing() {
 
 #[tokio::test]
 async fn ten_databases_of_a_cluster_and_twice_the_same_migrate_at_once() {
-    let databases = futures_util::future::join_all((0..10).map(|_| TestDatabase::create_empty())).await;
+    let databases =
+        futures_util::future::join_all((0..10).map(|_| TestDatabase::create_empty())).await;
     let options = MigrateOptions::default();
     let twice = databases.iter().chain(&databases);
     let results = futures_util::future::join_all(twice.map(|d| migrate(d.url(), &options))).await;

@@ -149,15 +149,27 @@ mod tests {
             let password = url.role_password(role, None).unwrap();
             password.expose_secret().to_owned()
         };
-        assert_eq!(password(&plain, "flowmeter_api"), password(&encoded, "flowmeter_api"));
-        assert_ne!(password(&plain, "flowmeter_api"), password(&plain, "flowmeter_sink"));
+        assert_eq!(
+            password(&plain, "flowmeter_api"),
+            password(&encoded, "flowmeter_api")
+        );
+        assert_ne!(
+            password(&plain, "flowmeter_api"),
+            password(&plain, "flowmeter_sink")
+        );
     }
 
     #[test]
     fn without_any_password_a_role_must_be_given_one() {
         let url = DatabaseUrl::parse("postgres://a@h/d").unwrap();
-        assert!(matches!(url.options_for(Role::Api, None), Err(DatabaseError::NoPassword(_))));
-        assert!(url.options_for(Role::Api, Some(&"x".to_owned().into())).is_ok());
+        assert!(matches!(
+            url.options_for(Role::Api, None),
+            Err(DatabaseError::NoPassword(_))
+        ));
+        assert!(
+            url.options_for(Role::Api, Some(&"x".to_owned().into()))
+                .is_ok()
+        );
         assert!(url.options_for(Role::Owner, None).is_ok());
     }
 }

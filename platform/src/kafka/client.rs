@@ -47,7 +47,11 @@ impl KafkaClientConfig {
 /// Names the properties but never their values: some are passwords.
 impl fmt::Debug for KafkaClientConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.properties.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = self
+            .properties
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         f.debug_struct("KafkaClientConfig")
             .field("brokers", &self.brokers)
             .field("properties", &names)
@@ -75,7 +79,9 @@ impl ConsumerContext for LoggingContext {}
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel::{Alert, Critical, Debug, Emerg, Error, Info, Notice, Warning};
     match level {
-        Emerg | Alert | Critical | Error => tracing::error!(target: "librdkafka", facility, "{message}"),
+        Emerg | Alert | Critical | Error => {
+            tracing::error!(target: "librdkafka", facility, "{message}")
+        }
         Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
         Notice | Info => tracing::info!(target: "librdkafka", facility, "{message}"),
         Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),

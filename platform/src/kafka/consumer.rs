@@ -131,16 +131,28 @@ impl PartitionConsumer {
             // rebalances answer differently.
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", settings.session_timeout.as_millis().to_string())
-            .set("heartbeat.interval.ms", (settings.session_timeout.as_millis() * 3 / 10).to_string())
-            .set("max.poll.interval.ms", settings.max_poll_interval.as_millis().to_string())
+            .set(
+                "session.timeout.ms",
+                settings.session_timeout.as_millis().to_string(),
+            )
+            .set(
+                "heartbeat.interval.ms",
+                (settings.session_timeout.as_millis() * 3 / 10).to_string(),
+            )
+            .set(
+                "max.poll.interval.ms",
+                settings.max_poll_interval.as_millis().to_string(),
+            )
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
             .set("check.crcs", "true")
             .set("queued.min.messages", "10000")
-            .set("queued.max.messages.kbytes", (settings.prefetch_bytes / 1024).to_string())
+            .set(
+                "queued.max.messages.kbytes",
+                (settings.prefetch_bytes / 1024).to_string(),
+            )
             .set("fetch.message.max.bytes", (1 << 20).to_string())
             .set("fetch.max.bytes", settings.prefetch_bytes.to_string())
             // A second by default, for which a full queue would stand still after it was emptied.
@@ -192,7 +204,8 @@ impl PartitionConsumer {
     /// # Errors
     /// [`ConsumerError::Kafka`] when librdkafka does not expect it.
     pub fn release(&self, partitions: &[TopicPartition]) -> Result<(), ConsumerError> {
-        self.consumer.incremental_unassign(&partition_list(partitions))?;
+        self.consumer
+            .incremental_unassign(&partition_list(partitions))?;
         self.unanswered.set(None);
         self.consumer.context().forget_lag(partitions);
         Ok(())
@@ -208,7 +221,9 @@ impl PartitionConsumer {
         partitions: &[TopicPartition],
         timeout: Duration,
     ) -> Result<Vec<Option<i64>>, ConsumerError> {
-        let list = self.consumer.committed_offsets(partition_list(partitions), timeout)?;
+        let list = self
+            .consumer
+            .committed_offsets(partition_list(partitions), timeout)?;
         partitions
             .iter()
             .map(|wanted| {
@@ -228,8 +243,14 @@ impl PartitionConsumer {
     ///
     /// # Errors
     /// [`ConsumerError::Kafka`].
-    pub fn watermarks(&self, partition: &TopicPartition, timeout: Duration) -> Result<(i64, i64), ConsumerError> {
-        Ok(self.consumer.fetch_watermarks(&partition.topic, partition.partition, timeout)?)
+    pub fn watermarks(
+        &self,
+        partition: &TopicPartition,
+        timeout: Duration,
+    ) -> Result<(i64, i64), ConsumerError> {
+        Ok(self
+            .consumer
+            .fetch_watermarks(&partition.topic, partition.partition, timeout)?)
     }
 
     /// The first offset whose log time is `millis` (since 1970) or later; `None`
@@ -271,7 +292,9 @@ impl PartitionConsumer {
     /// # Errors
     /// [`ConsumerError::Kafka`] when it could not even be queued.
     pub fn commit_hint(&self, next: &[(TopicPartition, i64)]) -> Result<(), ConsumerError> {
-        Ok(self.consumer.commit(&offset_list(next)?, CommitMode::Async)?)
+        Ok(self
+            .consumer
+            .commit(&offset_list(next)?, CommitMode::Async)?)
     }
 
     /// Stops fetching, while polls keep the membership alive: for an owner that
@@ -333,7 +356,9 @@ impl Drop for PartitionConsumer {
         while let Some(rebalance) = self.consumer.context().next_rebalance() {
             let answered = match rebalance {
                 Rebalance::Assigned(_) => self.consumer.incremental_assign(&nothing),
-                Rebalance::Revoked(_) | Rebalance::Lost(_) => self.consumer.incremental_unassign(&nothing),
+                Rebalance::Revoked(_) | Rebalance::Lost(_) => {
+                    self.consumer.incremental_unassign(&nothing)
+                }
             };
             log_close(answered);
         }
@@ -359,7 +384,9 @@ fn judge(error: &KafkaError) -> Result<(), ConsumerError> {
         return Err(ConsumerError::Fatal(code.to_string()));
     }
     match error.rdkafka_error_code() {
-        Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(ConsumerError::OffsetOutOfRange),
+        Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+            Err(ConsumerError::OffsetOutOfRange)
+        }
         Some(
             code @ (Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
@@ -385,7 +412,11 @@ fn partition_list(partitions: &[TopicPartition]) -> TopicPartitionList {
 fn offset_list(offsets: &[(TopicPartition, i64)]) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (partition, offset) in offsets {
-        list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*offset))?;
+        list.add_partition_offset(
+            &partition.topic,
+            partition.partition,
+            Offset::Offset(*offset),
+        )?;
     }
     Ok(list)
 }

@@ -107,7 +107,10 @@ impl EventProducer {
     ///
     /// # Errors
     /// When librdkafka refuses a setting.
-    pub fn new(client: &KafkaClientConfig, settings: &ProducerSettings) -> Result<Self, KafkaError> {
+    pub fn new(
+        client: &KafkaClientConfig,
+        settings: &ProducerSettings,
+    ) -> Result<Self, KafkaError> {
         let mut config = client.base();
         config
             .set("acks", "all")
@@ -116,9 +119,18 @@ impl EventProducer {
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
             .set("linger.ms", settings.linger.as_millis().to_string())
-            .set("delivery.timeout.ms", settings.delivery_timeout.as_millis().to_string())
-            .set("queue.buffering.max.messages", settings.queue_messages.to_string())
-            .set("queue.buffering.max.kbytes", (settings.queue_bytes / 1024).to_string())
+            .set(
+                "delivery.timeout.ms",
+                settings.delivery_timeout.as_millis().to_string(),
+            )
+            .set(
+                "queue.buffering.max.messages",
+                settings.queue_messages.to_string(),
+            )
+            .set(
+                "queue.buffering.max.kbytes",
+                (settings.queue_bytes / 1024).to_string(),
+            )
             .set("message.max.bytes", settings.message_bytes.to_string());
         let first = Generation::start(&config)?;
         Ok(Self {
@@ -178,7 +190,11 @@ impl EventProducer {
         }
         let generation = self.current();
         let asked = tokio::task::spawn_blocking(move || {
-            generation.producer.client().fetch_metadata(None, timeout).is_ok()
+            generation
+                .producer
+                .client()
+                .fetch_metadata(None, timeout)
+                .is_ok()
         });
         let healthy = asked.await.unwrap_or(false);
         *last = Some((Instant::now(), healthy));
@@ -187,17 +203,25 @@ impl EventProducer {
 
     fn current(&self) -> Arc<Generation> {
         // A poisoned lock still holds a whole generation.
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Puts a new generation in the place of `broken`, unless another caller already has.
-    fn replace(&self, broken: &Arc<Generation>, reason: &str) -> Result<Arc<Generation>, EnqueueError> {
+    fn replace(
+        &self,
+        broken: &Arc<Generation>,
+        reason: &str,
+    ) -> Result<Arc<Generation>, EnqueueError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&current, broken) {
             return Ok(current.clone());
         }
         tracing::error!(reason, "the Kafka producer is broken and gets replaced");
-        let new = Generation::start(&self.config).map_err(|error| EnqueueError::Fatal(error.to_string()))?;
+        let new = Generation::start(&self.config)
+            .map_err(|error| EnqueueError::Fatal(error.to_string()))?;
         let old = std::mem::replace(&mut *current, Arc::new(new));
         let new = current.clone();
         drop(current);
@@ -223,7 +247,9 @@ fn reap(old: Arc<Generation>, bound: Duration) {
 impl Generation {
     fn start(config: &ClientConfig) -> Result<Self, KafkaError> {
         let broken = Arc::new(AtomicBool::new(false));
-        let context = EventContext { broken: broken.clone() };
+        let context = EventContext {
+            broken: broken.clone(),
+        };
         Ok(Self {
             producer: config.create_with_context(context)?,
             broken,
@@ -254,8 +280,12 @@ impl Generation {
 fn enqueue_error(error: &KafkaError) -> EnqueueError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::QueueFull) => EnqueueError::QueueFull,
-        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => EnqueueError::TooLarge,
-        Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced) => EnqueueError::Fatal(error.to_string()),
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
+            EnqueueError::TooLarge
+        }
+        Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced) => {
+            EnqueueError::Fatal(error.to_string())
+        }
         _ => EnqueueError::Refused(error.to_string()),
     }
 }
@@ -264,7 +294,12 @@ fn enqueue_error(error: &KafkaError) -> EnqueueError {
 pub(super) fn owned_headers(headers: &[(&str, &[u8])]) -> OwnedHeaders {
     headers.iter().fold(
         OwnedHeaders::new_with_capacity(headers.len()),
-        |owned, (key, value)| owned.insert(Header { key, value: Some(*value) }),
+        |owned, (key, value)| {
+            owned.insert(Header {
+                key,
+                value: Some(*value),
+            })
+        },
     )
 }
 

@@ -105,7 +105,11 @@ impl RegistryClient {
             .timeout(timeout)
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { http, base, credentials })
+        Ok(Self {
+            http,
+            base,
+            credentials,
+        })
     }
 
     /// Registers an Avro schema under a subject, or finds it there.
@@ -114,10 +118,15 @@ impl RegistryClient {
     /// See [`RegisterError`].
     pub async fn register(&self, subject: &str, schema: &str) -> Result<i32, RegisterError> {
         let body = json!({ "schema": schema, "schemaType": "AVRO" });
-        let answer = self.ask(Method::POST, &["subjects", subject, "versions"], Some(body)).await;
-        let answer = answer.map_err(RegisterError::Transient)?.for_registration()?;
-        let registered: Registered = serde_json::from_slice(&answer.body)
-            .map_err(|error| RegisterError::Transient(format!("an answer without an id: {error}")))?;
+        let answer = self
+            .ask(Method::POST, &["subjects", subject, "versions"], Some(body))
+            .await;
+        let answer = answer
+            .map_err(RegisterError::Transient)?
+            .for_registration()?;
+        let registered: Registered = serde_json::from_slice(&answer.body).map_err(|error| {
+            RegisterError::Transient(format!("an answer without an id: {error}"))
+        })?;
         Ok(registered.id)
     }
 
@@ -127,8 +136,12 @@ impl RegistryClient {
     /// See [`RegisterError`].
     pub async fn set_compatibility(&self, subject: &str, level: &str) -> Result<(), RegisterError> {
         let body = json!({ "compatibility": level });
-        let answer = self.ask(Method::PUT, &["config", subject], Some(body)).await;
-        answer.map_err(RegisterError::Transient)?.for_registration()?;
+        let answer = self
+            .ask(Method::PUT, &["config", subject], Some(body))
+            .await;
+        answer
+            .map_err(RegisterError::Transient)?
+            .for_registration()?;
         Ok(())
     }
 
@@ -137,7 +150,8 @@ impl RegistryClient {
     /// # Errors
     /// See [`LookupError`].
     pub async fn schema_by_id(&self, id: i32) -> Result<Arc<str>, LookupError> {
-        self.schema(&["schemas", "ids", &id.to_string()], false).await
+        self.schema(&["schemas", "ids", &id.to_string()], false)
+            .await
     }
 
     /// An Avro schema's text by its GUID. A registry without GUIDs answers 404,
@@ -146,7 +160,8 @@ impl RegistryClient {
     /// # Errors
     /// See [`LookupError`].
     pub async fn schema_by_guid(&self, guid: Uuid) -> Result<Arc<str>, LookupError> {
-        self.schema(&["schemas", "guids", &guid.to_string()], true).await
+        self.schema(&["schemas", "guids", &guid.to_string()], true)
+            .await
     }
 
     /// Whether the registry answers a list of schema types.
@@ -155,23 +170,39 @@ impl RegistryClient {
         answer.is_ok_and(|answer| answer.status.is_success())
     }
 
-    async fn schema(&self, path: &[&str], endpoint_optional: bool) -> Result<Arc<str>, LookupError> {
+    async fn schema(
+        &self,
+        path: &[&str],
+        endpoint_optional: bool,
+    ) -> Result<Arc<str>, LookupError> {
         let answer = self.ask(Method::GET, path, None).await;
-        answer.map_err(LookupError::Transient)?.schema(endpoint_optional)
+        answer
+            .map_err(LookupError::Transient)?
+            .schema(endpoint_optional)
     }
 
-    async fn ask(&self, method: Method, path: &[&str], body: Option<serde_json::Value>) -> Result<Answer, String> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<serde_json::Value>,
+    ) -> Result<Answer, String> {
         let mut url = self.base.clone();
         match url.path_segments_mut() {
             Ok(mut segments) => segments.pop_if_empty().extend(path),
             Err(()) => return Err("its URL has no host".to_owned()),
         };
-        let mut request = self.http.request(method, url).header("accept", CONTENT_TYPE);
+        let mut request = self
+            .http
+            .request(method, url)
+            .header("accept", CONTENT_TYPE);
         if let Some((user, password)) = &self.credentials {
             request = request.basic_auth(user, Some(password.expose_secret()));
         }
         if let Some(body) = body {
-            request = request.header("content-type", CONTENT_TYPE).body(body.to_string());
+            request = request
+                .header("content-type", CONTENT_TYPE)
+                .body(body.to_string());
         }
         // Without the URL: a query or a proxy may put secrets there.
         let told = |error: reqwest::Error| describe(&error.without_url());
@@ -215,7 +246,10 @@ fn credentials(url: &Url) -> Result<Option<(String, SecretString)>, String> {
 
 impl Answer {
     fn refusal(&self) -> Refusal {
-        serde_json::from_slice(&self.body).unwrap_or(Refusal { error_code: None, message: None })
+        serde_json::from_slice(&self.body).unwrap_or(Refusal {
+            error_code: None,
+            message: None,
+        })
     }
 
     fn for_registration(self) -> Result<Self, RegisterError> {
@@ -236,7 +270,11 @@ impl Answer {
     /// without its error code comes from a wrong path or a proxy.
     fn schema(self, endpoint_optional: bool) -> Result<Arc<str>, LookupError> {
         if self.status == StatusCode::NOT_FOUND {
-            let said_so = self.refusal().error_code.is_some();
+            // Confluent's own server says 404 for an unknown path, 40403 for an unknown schema.
+            let said_so = self
+                .refusal()
+                .error_code
+                .is_some_and(|code| (40_400..40_500).contains(&code));
             return Err(if said_so || endpoint_optional {
                 LookupError::NotFound
             } else {
@@ -246,14 +284,20 @@ impl Answer {
         if !self.status.is_success() {
             return Err(LookupError::Transient(self.status.to_string()));
         }
-        let found: Found = serde_json::from_slice(&self.body)
-            .map_err(|error| LookupError::Transient(format!("an answer without a schema: {error}")))?;
+        let found: Found = serde_json::from_slice(&self.body).map_err(|error| {
+            LookupError::Transient(format!("an answer without a schema: {error}"))
+        })?;
         match found.schema_type.as_deref() {
             None | Some("AVRO") => {}
             Some(other) => return Err(LookupError::Invalid(format!("it is {other}, not AVRO"))),
         }
-        if found.references.is_some_and(|references| !references.is_empty()) {
-            return Err(LookupError::Invalid("it refers to other schemas".to_owned()));
+        if found
+            .references
+            .is_some_and(|references| !references.is_empty())
+        {
+            return Err(LookupError::Invalid(
+                "it refers to other schemas".to_owned(),
+            ));
         }
         Ok(found.schema.into())
     }

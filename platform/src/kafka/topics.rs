@@ -184,14 +184,20 @@ async fn wait_for_leaders(
 async fn ready_topics(
     admin: Arc<AdminClient<LoggingContext>>,
 ) -> Result<BTreeMap<String, i32>, TopicsError> {
-    let metadata = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, REQUEST_TIMEOUT))
-        .await
-        .map_err(|_| TopicsError::Interrupted)??;
+    let metadata =
+        tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, REQUEST_TIMEOUT))
+            .await
+            .map_err(|_| TopicsError::Interrupted)??;
     Ok(metadata
         .topics()
         .iter()
         .filter(|topic| topic.error().is_none() && !topic.partitions().is_empty())
-        .filter(|topic| topic.partitions().iter().all(|partition| partition.leader() >= 0))
+        .filter(|topic| {
+            topic
+                .partitions()
+                .iter()
+                .all(|partition| partition.leader() >= 0)
+        })
         .map(|topic| {
             let count = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
             (topic.name().to_owned(), count)
@@ -248,7 +254,10 @@ mod tests {
             name: name.to_owned(),
             partitions: 2,
             replication: -1,
-            settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            settings: settings
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect(),
         }
     }
 
@@ -257,7 +266,10 @@ mod tests {
         let topics = TestTopics::new();
         let wanted = [spec(
             &topics.name("a"),
-            &[("message.timestamp.type", "LogAppendTime"), ("retention.ms", "3600000")],
+            &[
+                ("message.timestamp.type", "LogAppendTime"),
+                ("retention.ms", "3600000"),
+            ],
         )];
         let first = ensure_topics(&kafka(), &wanted).await.unwrap();
         let second = ensure_topics(&kafka(), &wanted).await.unwrap();
@@ -271,12 +283,20 @@ mod tests {
     async fn a_tuned_retention_is_told_and_a_foreign_clock_is_refused() {
         let topics = TestTopics::new();
         let name = topics.name("a");
-        ensure_topics(&kafka(), &[spec(&name, &[("retention.ms", "1000000")])]).await.unwrap();
+        ensure_topics(&kafka(), &[spec(&name, &[("retention.ms", "1000000")])])
+            .await
+            .unwrap();
 
-        let tuned = ensure_topics(&kafka(), &[spec(&name, &[("retention.ms", "3600000")])]).await.unwrap();
+        let tuned = ensure_topics(&kafka(), &[spec(&name, &[("retention.ms", "3600000")])])
+            .await
+            .unwrap();
         assert_eq!(tuned.differences[0].found, "1000000");
 
-        let refused = ensure_topics(&kafka(), &[spec(&name, &[("message.timestamp.type", "LogAppendTime")])]).await;
+        let refused = ensure_topics(
+            &kafka(),
+            &[spec(&name, &[("message.timestamp.type", "LogAppendTime")])],
+        )
+        .await;
         assert_eq!(
             refused.unwrap_err().to_string(),
             format!("topic {name}: message.timestamp.type is CreateTime, wanted LogAppendTime")

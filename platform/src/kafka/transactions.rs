@@ -3,7 +3,10 @@
 //! Synchronous, for a consumer's own thread. librdkafka's rules decide what an
 //! error asks for: try again, abort and read again, or end this producer.
 //!
-//! Two things the client library does are worked around here. Its
+//! Three things the client libraries do are worked around here. After a commit
+//! the broker needs a moment to write its marks, and meanwhile answers
+//! "concurrent transactions" to the next transaction's first request; librdkafka
+//! then pauses for `retry.backoff.ms`, 100 by default. rust-rdkafka's
 //! `commit_transaction` waits for outstanding records in slices of a full 100 ms,
 //! so the records are seen out before, in slices of 1 ms. Its
 //! `abort_transaction` needs delivery reports to be served meanwhile, hence the
@@ -31,7 +34,9 @@ pub enum TransactionError {
     /// again; after a failed commit, only the commit.
     #[error("Kafka transaction, still failing after retries: {0}")]
     RetriesExhausted(String),
-    /// Call [`TransactionalProducer::abort`], go back to the committed offsets, and begin anew.
+    /// Call [`TransactionalProducer::abort`], go back to the committed offsets, and
+    /// begin anew. After a record that the broker refused, the next transaction may
+    /// want the same once more, until the client has got a new epoch.
     #[error("Kafka transaction, to be aborted: {0}")]
     Abortable(String),
     /// Another producer with this transactional id, or another member of the
@@ -106,6 +111,9 @@ impl TransactionalProducer {
             .set("compression.type", "lz4")
             // A flush is sent as a burst: a moment is enough for batches to fill.
             .set("linger.ms", "1")
+            .set("retry.backoff.ms", "5")
+            // A dead letter holds a whole record and more: the topic's limit is to decide.
+            .set("message.max.bytes", (8 << 20).to_string())
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", (64 << 10).to_string());
         let producer: ThreadedProducer<TransactionContext> = config
@@ -122,7 +130,9 @@ impl TransactionalProducer {
     /// See [`TransactionError`].
     pub fn begin(&self) -> Result<(), TransactionError> {
         *self.producer.context().failure() = None;
-        self.producer.begin_transaction().map_err(|error| classify(&error).into_error())
+        self.producer
+            .begin_transaction()
+            .map_err(|error| classify(&error).into_error())
     }
 
     /// Queues a record in the open transaction. Waits while the queue is full.
@@ -174,7 +184,10 @@ impl TransactionalProducer {
     ) -> Result<(), TransactionError> {
         let deadline = Instant::now() + self.timeout;
         if offsets.count() > 0 {
-            retry(deadline, |left| self.producer.send_offsets_to_transaction(offsets, group, left))?;
+            retry(deadline, |left| {
+                self.producer
+                    .send_offsets_to_transaction(offsets, group, left)
+            })?;
         }
         self.drain(deadline)?;
         retry(deadline, |left| self.producer.commit_transaction(left))
@@ -187,19 +200,29 @@ impl TransactionalProducer {
     /// [`TransactionError::RetriesExhausted`]: try again.
     pub fn abort(&self) -> Result<(), TransactionError> {
         let deadline = Instant::now() + self.timeout;
-        retry(deadline, |left| self.producer.abort_transaction(left))
+        retry(deadline, |left| self.producer.abort_transaction(left))?;
+        // Reports of purged records must not be taken for the next transaction's.
+        self.wait_for_reports(deadline)
     }
 
     /// Waits until every record has its report, and looks for a failed one.
     fn drain(&self, deadline: Instant) -> Result<(), TransactionError> {
+        self.wait_for_reports(deadline)?;
+        let failure = self.producer.context().failure().clone();
+        failure.map_or(Ok(()), |error| Err(send_error(&error)))
+    }
+
+    /// A record counts as in flight until its report has been through the context.
+    fn wait_for_reports(&self, deadline: Instant) -> Result<(), TransactionError> {
         while self.producer.in_flight_count() > 0 {
             if Instant::now() >= deadline {
-                return Err(TransactionError::RetriesExhausted("records without an acknowledgement".to_owned()));
+                return Err(TransactionError::RetriesExhausted(
+                    "records without an acknowledgement".to_owned(),
+                ));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        let failure = self.producer.context().failure().clone();
-        failure.map_or(Ok(()), |error| Err(send_error(&error)))
+        Ok(())
     }
 }
 
@@ -244,7 +267,10 @@ fn classify(error: &KafkaError) -> Verdict {
 
 fn is_fencing(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
-    matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
+    matches!(
+        code,
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch
+    )
 }
 
 fn send_error(error: &KafkaError) -> TransactionError {
@@ -268,7 +294,9 @@ fn retry(
             return Ok(());
         };
         match classify(&error) {
-            Verdict::Retry(_) if Instant::now() + RETRY_PAUSE < deadline => std::thread::sleep(RETRY_PAUSE),
+            Verdict::Retry(_) if Instant::now() + RETRY_PAUSE < deadline => {
+                std::thread::sleep(RETRY_PAUSE)
+            }
             verdict => return Err(verdict.into_error()),
         }
     }

@@ -1,7 +1,14 @@
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::error::KafkaError;
 use uuid::Uuid;
 
 use super::kafka;
-use crate::kafka::topics::{TopicSpec, delete_topics, ensure_topics};
+use crate::kafka::client::{KafkaClientConfig, LoggingContext};
+use crate::kafka::topics::{TopicSpec, ensure_topics};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A prefix for the topics of one test; what was created under it goes with this value.
 #[derive(Debug)]
@@ -54,15 +61,7 @@ impl TestTopics {
 impl Drop for TestTopics {
     fn drop(&mut self) {
         let prefix = self.prefix.clone();
-        let deleting = std::thread::spawn(move || {
-            let client = kafka();
-            let names = names_with_prefix(&client, &prefix)?;
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime
-                .block_on(delete_topics(&client, &names))
-                .map_err(std::io::Error::other)
-        });
+        let deleting = std::thread::spawn(move || delete_all(&kafka(), &prefix));
         match deleting.join() {
             Ok(Ok(())) => {}
             other => tracing::warn!(?other, "test topics were left behind"),
@@ -70,20 +69,36 @@ impl Drop for TestTopics {
     }
 }
 
-fn names_with_prefix(
-    client: &crate::kafka::client::KafkaClientConfig,
-    prefix: &str,
-) -> Result<Vec<String>, std::io::Error> {
-    use rdkafka::producer::{BaseProducer, Producer};
-    let producer: BaseProducer = client.base().create().map_err(std::io::Error::other)?;
-    let metadata = producer
-        .client()
-        .fetch_metadata(None, std::time::Duration::from_secs(10))
-        .map_err(std::io::Error::other)?;
-    Ok(metadata
+/// Deletes the topics and consumer groups of a prefix. On a thread of its own,
+/// for the test's runtime may be gone or unwinding.
+fn delete_all(client: &KafkaClientConfig, prefix: &str) -> Result<(), KafkaError> {
+    let admin: AdminClient<LoggingContext> = client.base().create_with_context(LoggingContext)?;
+    let metadata = admin.inner().fetch_metadata(None, TIMEOUT)?;
+    let groups = admin.inner().fetch_group_list(None, TIMEOUT)?;
+    let ours = |name: &&str| name.starts_with(prefix);
+    let topics: Vec<&str> = metadata
         .topics()
         .iter()
-        .map(|topic| topic.name().to_owned())
-        .filter(|name| name.starts_with(prefix))
-        .collect())
+        .map(|t| t.name())
+        .filter(ours)
+        .collect();
+    let groups: Vec<&str> = groups
+        .groups()
+        .iter()
+        .map(|g| g.name())
+        .filter(ours)
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| KafkaError::AdminOpCreation(error.to_string()))?;
+    runtime.block_on(async {
+        if !topics.is_empty() {
+            admin.delete_topics(&topics, &options).await?;
+        }
+        if !groups.is_empty() {
+            admin.delete_groups(&groups, &options).await?;
+        }
+        Ok(())
+    })
 }

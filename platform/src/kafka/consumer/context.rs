@@ -25,7 +25,9 @@ pub(super) enum Rebalance {
 impl Rebalance {
     pub(super) fn partitions(&self) -> &[TopicPartition] {
         match self {
-            Self::Assigned(partitions) | Self::Revoked(partitions) | Self::Lost(partitions) => partitions,
+            Self::Assigned(partitions) | Self::Revoked(partitions) | Self::Lost(partitions) => {
+                partitions
+            }
         }
     }
 }
@@ -73,7 +75,9 @@ impl GroupContext {
     }
 
     fn rebalances(&self) -> std::sync::MutexGuard<'_, VecDeque<Rebalance>> {
-        self.rebalances.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rebalances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,7 +155,11 @@ fn lag(partition: &Partition) -> Option<i64> {
     if partition.partition < 0 || partition.fetch_state != "active" {
         return None;
     }
-    let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
+    let end = if partition.ls_offset >= 0 {
+        partition.ls_offset
+    } else {
+        partition.hi_offset
+    };
     if end < 0 {
         return None;
     }
@@ -195,7 +203,10 @@ mod tests {
 
     #[test]
     fn a_partition_not_being_read_has_no_lag_of_ours() {
-        let stopped = Partition { fetch_state: "none".to_owned(), ..partition(1, 1, 0) };
+        let stopped = Partition {
+            fetch_state: "none".to_owned(),
+            ..partition(1, 1, 0)
+        };
         assert_eq!(lag(&stopped), None);
     }
 }

@@ -42,7 +42,13 @@ mod tests {
 
     #[test]
     fn deleted_records_and_a_foreign_log_are_told() {
-        let gone = |wanted| Err(OffsetGone { wanted, low: 3, high: 9 });
+        let gone = |wanted| {
+            Err(OffsetGone {
+                wanted,
+                low: 3,
+                high: 9,
+            })
+        };
         assert_eq!(start_offset(Some(2), 3, 9), gone(2));
         assert_eq!(start_offset(Some(10), 3, 9), gone(10));
     }

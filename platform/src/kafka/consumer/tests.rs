@@ -38,12 +38,19 @@ impl Member {
             let (stop, events) = (stop.clone(), events.clone());
             thread::spawn(move || run(&group, &topic, &store, &stop, &events))
         };
-        Self { stop, events, thread: Some(thread) }
+        Self {
+            stop,
+            events,
+            thread: Some(thread),
+        }
     }
 
     fn saw(&self, what: &str) -> usize {
         let events = self.events.lock().unwrap();
-        events.iter().filter(|event| event.starts_with(what)).count()
+        events
+            .iter()
+            .filter(|event| event.starts_with(what))
+            .count()
     }
 
     fn end(&mut self) {
@@ -52,8 +59,15 @@ impl Member {
     }
 }
 
-fn run(group: &str, topic: &str, store: &Mutex<Store>, stop: &AtomicBool, events: &Mutex<Vec<String>>) {
-    let consumer = PartitionConsumer::new(&kafka(), &ConsumerSettings::new(group), &[topic]).unwrap();
+fn run(
+    group: &str,
+    topic: &str,
+    store: &Mutex<Store>,
+    stop: &AtomicBool,
+    events: &Mutex<Vec<String>>,
+) {
+    let consumer =
+        PartitionConsumer::new(&kafka(), &ConsumerSettings::new(group), &[topic]).unwrap();
     let mut held: Vec<(i32, i64)> = Vec::new();
     let flush = |held: &mut Vec<(i32, i64)>| {
         let mut store = store.lock().unwrap();
@@ -66,11 +80,19 @@ fn run(group: &str, topic: &str, store: &Mutex<Store>, stop: &AtomicBool, events
         match consumer.poll(Duration::from_millis(20)).unwrap() {
             Polled::Record(record) => held.push((record.partition(), record.offset())),
             Polled::Assigned(partitions) => {
-                events.lock().unwrap().push(format!("assigned {}", partitions.len()));
+                events
+                    .lock()
+                    .unwrap()
+                    .push(format!("assigned {}", partitions.len()));
                 let starts: Vec<_> = partitions
                     .into_iter()
                     .map(|partition| {
-                        let cursor = store.lock().unwrap().cursors.get(&partition.partition).copied();
+                        let cursor = store
+                            .lock()
+                            .unwrap()
+                            .cursors
+                            .get(&partition.partition)
+                            .copied();
                         let (low, high) = consumer.watermarks(&partition, TIMEOUT).unwrap();
                         (partition, start_offset(cursor, low, high).unwrap())
                     })
@@ -78,14 +100,20 @@ fn run(group: &str, topic: &str, store: &Mutex<Store>, stop: &AtomicBool, events
                 consumer.accept_assignment(&starts).unwrap();
             }
             Polled::Revoked(partitions) => {
-                events.lock().unwrap().push(format!("revoked {}", partitions.len()));
+                events
+                    .lock()
+                    .unwrap()
+                    .push(format!("revoked {}", partitions.len()));
                 // Slow on purpose: nobody may get these before they are stored.
                 thread::sleep(Duration::from_millis(100));
                 flush(&mut held);
                 consumer.release(&partitions).unwrap();
             }
             Polled::Lost(partitions) => {
-                events.lock().unwrap().push(format!("lost {}", partitions.len()));
+                events
+                    .lock()
+                    .unwrap()
+                    .push(format!("lost {}", partitions.len()));
                 held.clear();
                 consumer.release(&partitions).unwrap();
             }
@@ -109,7 +137,11 @@ fn wait(what: &str, mut condition: impl FnMut() -> bool) {
 
 async fn produce(producer: &EventProducer, topic: &str, count: u32) {
     let deliveries: Vec<_> = (0..count)
-        .map(|i| producer.enqueue(topic, &i.to_be_bytes(), b"v", &[]).unwrap())
+        .map(|i| {
+            producer
+                .enqueue(topic, &i.to_be_bytes(), b"v", &[])
+                .unwrap()
+        })
         .collect();
     for delivery in deliveries {
         delivery.await.unwrap();
@@ -125,12 +157,16 @@ async fn partitions_move_between_members_and_every_record_is_stored_once() {
     let store = Arc::new(Mutex::new(Store::default()));
 
     let mut first = Member::start(&group, &topic, store.clone());
-    wait("the first member's assignment", || first.saw("assigned 4") == 1);
+    wait("the first member's assignment", || {
+        first.saw("assigned 4") == 1
+    });
     produce(&producer, &topic, 1000).await;
 
     let mut second = Member::start(&group, &topic, store.clone());
     wait("a revocation", || first.saw("revoked 2") == 1);
-    wait("the second member's assignment", || second.saw("assigned 2") == 1);
+    wait("the second member's assignment", || {
+        second.saw("assigned 2") == 1
+    });
     produce(&producer, &topic, 1000).await;
 
     let started = Instant::now();
@@ -140,7 +176,9 @@ async fn partitions_move_between_members_and_every_record_is_stored_once() {
     println!("the partitions were back after {:?}", started.elapsed());
     produce(&producer, &topic, 1000).await;
 
-    wait("every record", || store.lock().unwrap().cursors.values().sum::<i64>() >= 2950);
+    wait("every record", || {
+        store.lock().unwrap().cursors.values().sum::<i64>() >= 2950
+    });
     first.end();
     let store = store.lock().unwrap();
     assert_eq!(store.seen.len(), 3000);
@@ -154,10 +192,16 @@ async fn a_consumer_closes_though_its_owner_never_answered() {
     let topic = topics.create("events", 2).await;
     let settings = ConsumerSettings::new(&topics.name("group"));
     let consumer = PartitionConsumer::new(&kafka(), &settings, &[&topic]).unwrap();
-    wait("an assignment", || matches!(consumer.poll(TIMEOUT).unwrap(), Polled::Assigned(_)));
+    wait("an assignment", || {
+        matches!(consumer.poll(TIMEOUT).unwrap(), Polled::Assigned(_))
+    });
     let started = Instant::now();
     consumer.close();
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,15 +210,19 @@ async fn a_start_outside_the_log_is_an_error_and_not_a_jump() {
     let topic = topics.create("events", 1).await;
     let settings = ConsumerSettings::new(&topics.name("group"));
     let consumer = PartitionConsumer::new(&kafka(), &settings, &[&topic]).unwrap();
-    wait("an error", || match consumer.poll(Duration::from_millis(50)) {
-        Ok(Polled::Assigned(partitions)) => {
-            consumer.accept_assignment(&[(partitions[0].clone(), 500)]).unwrap();
-            false
-        }
-        Ok(_) => false,
-        Err(error) => {
-            assert_eq!(error, ConsumerError::OffsetOutOfRange);
-            true
+    wait("an error", || {
+        match consumer.poll(Duration::from_millis(50)) {
+            Ok(Polled::Assigned(partitions)) => {
+                consumer
+                    .accept_assignment(&[(partitions[0].clone(), 500)])
+                    .unwrap();
+                false
+            }
+            Ok(_) => false,
+            Err(error) => {
+                assert_eq!(error, ConsumerError::OffsetOutOfRange);
+                true
+            }
         }
     });
 }
@@ -190,34 +238,58 @@ async fn offsets_and_times_are_found_and_hints_arrive() {
     let partition = TopicPartition::new(&topic, 0);
     wait("an assignment", || match consumer.poll(TIMEOUT).unwrap() {
         Polled::Assigned(_) => {
-            consumer.accept_assignment(&[(partition.clone(), 4)]).unwrap();
+            consumer
+                .accept_assignment(&[(partition.clone(), 4)])
+                .unwrap();
             true
         }
         _ => false,
     });
-    wait("the record at the start", || {
-        matches!(consumer.poll(TIMEOUT).unwrap(), Polled::Record(record) if record.offset() == 4)
-    });
+    wait(
+        "the record at the start",
+        || matches!(consumer.poll(TIMEOUT).unwrap(), Polled::Record(record) if record.offset() == 4),
+    );
     assert_eq!(consumer.watermarks(&partition, TIMEOUT).unwrap(), (0, 10));
-    assert_eq!(consumer.offset_at_time(&partition, 0, TIMEOUT).unwrap(), Some(0));
-    assert_eq!(consumer.offset_at_time(&partition, i64::MAX / 2, TIMEOUT).unwrap(), None);
-    assert_eq!(consumer.committed(std::slice::from_ref(&partition), TIMEOUT).unwrap(), [None]);
+    assert_eq!(
+        consumer.offset_at_time(&partition, 0, TIMEOUT).unwrap(),
+        Some(0)
+    );
+    assert_eq!(
+        consumer
+            .offset_at_time(&partition, i64::MAX / 2, TIMEOUT)
+            .unwrap(),
+        None
+    );
+    assert_eq!(
+        consumer
+            .committed(std::slice::from_ref(&partition), TIMEOUT)
+            .unwrap(),
+        [None]
+    );
     consumer.commit_hint(&[(partition.clone(), 5)]).unwrap();
     wait("the hint", || {
-        consumer.committed(std::slice::from_ref(&partition), TIMEOUT).unwrap() == [Some(5)]
+        consumer
+            .committed(std::slice::from_ref(&partition), TIMEOUT)
+            .unwrap()
+            == [Some(5)]
     });
 
     // Paused, the consumer stays a member and reads on where it was.
     consumer.pause(std::slice::from_ref(&partition)).unwrap();
     for _ in 0..5 {
-        assert!(matches!(consumer.poll(Duration::from_millis(50)).unwrap(), Polled::Idle));
+        assert!(matches!(
+            consumer.poll(Duration::from_millis(50)).unwrap(),
+            Polled::Idle
+        ));
     }
     consumer.resume(std::slice::from_ref(&partition)).unwrap();
-    wait("the next record", || match consumer.poll(TIMEOUT).unwrap() {
-        Polled::Record(record) => {
-            assert_eq!(record.offset(), 5);
-            true
+    wait("the next record", || {
+        match consumer.poll(TIMEOUT).unwrap() {
+            Polled::Record(record) => {
+                assert_eq!(record.offset(), 5);
+                true
+            }
+            _ => false,
         }
-        _ => false,
     });
 }

@@ -31,9 +31,13 @@ impl DeliveryError {
     fn of(error: &KafkaError) -> Self {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
-            Some(Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut) => Self::TimedOut,
+            Some(Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut) => {
+                Self::TimedOut
+            }
             Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Self::TooLarge,
-            Some(Code::Fatal | Code::Fenced | Code::PurgeQueue | Code::PurgeInflight) | None => Self::Broken,
+            Some(Code::Fatal | Code::Fenced | Code::PurgeQueue | Code::PurgeInflight) | None => {
+                Self::Broken
+            }
             Some(code) => Self::Refused(code),
         }
     }
@@ -55,11 +59,13 @@ impl Future for Delivery {
     type Output = Result<(i32, i64), DeliveryError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.future).poll(context).map(|answer| match answer {
-            Ok(Ok(delivery)) => Ok((delivery.partition, delivery.offset)),
-            Ok(Err((error, _))) => Err(DeliveryError::of(&error)),
-            // The producer went away without a word.
-            Err(_) => Err(DeliveryError::Broken),
-        })
+        Pin::new(&mut self.future)
+            .poll(context)
+            .map(|answer| match answer {
+                Ok(Ok(delivery)) => Ok((delivery.partition, delivery.offset)),
+                Ok(Err((error, _))) => Err(DeliveryError::of(&error)),
+                // The producer went away without a word.
+                Err(_) => Err(DeliveryError::Broken),
+            })
     }
 }

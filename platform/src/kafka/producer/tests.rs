@@ -7,8 +7,16 @@ async fn a_delivery_says_where_the_record_is_and_a_key_keeps_its_partition() {
     let topic = topics.create("events", 4).await;
     let producer = EventProducer::new(&kafka(), &ProducerSettings::default()).unwrap();
     let headers = [("trace", b"1".as_slice())];
-    let first = producer.enqueue(&topic, b"k", b"one", &headers).unwrap().await.unwrap();
-    let second = producer.enqueue(&topic, b"k", b"two", &[]).unwrap().await.unwrap();
+    let first = producer
+        .enqueue(&topic, b"k", b"one", &headers)
+        .unwrap()
+        .await
+        .unwrap();
+    let second = producer
+        .enqueue(&topic, b"k", b"two", &[])
+        .unwrap()
+        .await
+        .unwrap();
     assert_eq!(second, (first.0, first.1 + 1));
     assert!(producer.flush(Duration::from_secs(5)).await);
     assert_eq!(producer.in_flight(), 0);
@@ -22,7 +30,11 @@ async fn keys_go_where_javas_partitioner_puts_them() {
     let topics = TestTopics::new();
     let topic = topics.create("murmur", 100).await;
     let producer = EventProducer::new(&kafka(), &ProducerSettings::default()).unwrap();
-    let (partition, _) = producer.enqueue(&topic, b"21", b"", &[]).unwrap().await.unwrap();
+    let (partition, _) = producer
+        .enqueue(&topic, b"21", b"", &[])
+        .unwrap()
+        .await
+        .unwrap();
     assert_eq!(partition, (-973_932_308_i32 & i32::MAX) % 100);
 }
 
@@ -40,7 +52,10 @@ async fn without_a_broker_records_time_out_the_queue_fills_and_health_says_so() 
     let producer = EventProducer::new(&nowhere, &settings).unwrap();
     let first = producer.enqueue("t", b"k", b"v", &[]).unwrap();
     let second = producer.enqueue("t", b"k", b"v", &[]).unwrap();
-    assert_eq!(producer.enqueue("t", b"k", b"v", &[]).err(), Some(EnqueueError::QueueFull));
+    assert_eq!(
+        producer.enqueue("t", b"k", b"v", &[]).err(),
+        Some(EnqueueError::QueueFull)
+    );
     assert!(!producer.healthy(Duration::from_millis(100)).await);
     assert_eq!(first.await, Err(DeliveryError::TimedOut));
     assert_eq!(second.await, Err(DeliveryError::TimedOut));
@@ -50,7 +65,10 @@ async fn without_a_broker_records_time_out_the_queue_fills_and_health_says_so() 
 async fn an_oversize_record_is_refused_at_once() {
     let producer = EventProducer::new(&kafka(), &ProducerSettings::default()).unwrap();
     let payload = vec![0; (1 << 20) + 1];
-    assert_eq!(producer.enqueue("t", b"k", &payload, &[]).err(), Some(EnqueueError::TooLarge));
+    assert_eq!(
+        producer.enqueue("t", b"k", &payload, &[]).err(),
+        Some(EnqueueError::TooLarge)
+    );
 }
 
 #[tokio::test]

@@ -59,7 +59,9 @@ pub struct SchemaCache<T> {
 
 impl<T> Clone for SchemaCache<T> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone() }
+        Self {
+            inner: self.inner.clone(),
+        }
     }
 }
 
@@ -120,7 +122,11 @@ impl<T: Send + Sync + 'static> SchemaCache<T> {
     ///
     /// # Panics
     /// When called on a thread of the runtime.
-    pub fn get_blocking(&self, runtime: &Handle, reference: SchemaRef) -> Result<Arc<T>, LookupError> {
+    pub fn get_blocking(
+        &self,
+        runtime: &Handle,
+        reference: SchemaRef,
+    ) -> Result<Arc<T>, LookupError> {
         if let Some(cached) = self.inner.cached(reference) {
             return cached;
         }
@@ -137,7 +143,8 @@ impl<T: Send + Sync + 'static> SchemaCache<T> {
                 let task = tokio::spawn(self.inner.clone().run(reference));
                 let shared = task
                     .map(|looked| {
-                        looked.unwrap_or_else(|error| Err(LookupError::Transient(error.to_string())))
+                        looked
+                            .unwrap_or_else(|error| Err(LookupError::Transient(error.to_string())))
                     })
                     .boxed()
                     .shared();
@@ -152,13 +159,18 @@ impl<T: Send + Sync + 'static> SchemaCache<T> {
 impl<T> Inner<T> {
     async fn run(self: Arc<Self>, reference: SchemaRef) -> Looked<T> {
         // Also when the compiler of the schema panics.
-        let _landing = Landing { inner: &self, reference };
+        let _landing = Landing {
+            inner: &self,
+            reference,
+        };
         // Another lookup may have ended between the caller's look and ours.
         if let Some(cached) = self.cached(reference) {
             return cached;
         }
         let Some(wait) = self.state().bucket.take(Instant::now(), self.longest_wait) else {
-            return Err(LookupError::Transient("too many unknown schemas are being asked for".to_owned()));
+            return Err(LookupError::Transient(
+                "too many unknown schemas are being asked for".to_owned(),
+            ));
         };
         tokio::time::sleep(wait).await;
         let text = match reference {
@@ -166,7 +178,9 @@ impl<T> Inner<T> {
             SchemaRef::Guid(guid) => self.client.schema_by_guid(guid).await,
         };
         let looked = text.and_then(|text| {
-            (self.parse)(&text).map(Arc::new).map_err(LookupError::Invalid)
+            (self.parse)(&text)
+                .map(Arc::new)
+                .map_err(LookupError::Invalid)
         });
         self.keep(reference, &looked);
         looked
@@ -178,7 +192,10 @@ impl<T> Inner<T> {
         if let Some(known) = state.known.get(&reference, now) {
             return Some(known);
         }
-        state.unknown.get(&reference, now).map(|()| Err(LookupError::NotFound))
+        state
+            .unknown
+            .get(&reference, now)
+            .map(|()| Err(LookupError::NotFound))
     }
 
     fn keep(&self, reference: SchemaRef, looked: &Looked<T>) {

@@ -101,17 +101,32 @@ mod tests {
     fn a_header_holds_a_one_byte_and_the_guid_in_network_order() {
         let guid = Uuid::parse_str("89791762-2336-4186-9674-299b90a802e2").unwrap();
         let header = b"\x01\x89\x79\x17\x62\x23\x36\x41\x86\x96\x74\x29\x9b\x90\xa8\x02\xe2";
-        assert_eq!(split(b"avro", Some(header)), Ok((SchemaRef::Guid(guid), b"avro".as_slice())));
-        assert_eq!(split(b"avro", Some(b"\0\0\0\0\x07")), Ok((SchemaRef::Id(7), b"avro".as_slice())));
+        assert_eq!(
+            split(b"avro", Some(header)),
+            Ok((SchemaRef::Guid(guid), b"avro".as_slice()))
+        );
+        assert_eq!(
+            split(b"avro", Some(b"\0\0\0\0\x07")),
+            Ok((SchemaRef::Id(7), b"avro".as_slice()))
+        );
     }
 
     #[test]
     fn what_is_not_framed_is_told_apart() {
         assert_eq!(split(b"", None), Err(FramingError::TooShort(0)));
         assert_eq!(split(b"\0\0\0\0", None), Err(FramingError::TooShort(4)));
-        assert_eq!(split(b"{\"a\":1}", None), Err(FramingError::UnknownMagic(b'{')));
-        assert_eq!(split(b"\0\xff\xff\xff\xff", None), Err(FramingError::NegativeId(-1)));
-        assert_eq!(split(b"\0\0\0\0\x01x", Some(b"\x01short")), Err(FramingError::BadHeader));
+        assert_eq!(
+            split(b"{\"a\":1}", None),
+            Err(FramingError::UnknownMagic(b'{'))
+        );
+        assert_eq!(
+            split(b"\0\xff\xff\xff\xff", None),
+            Err(FramingError::NegativeId(-1))
+        );
+        assert_eq!(
+            split(b"\0\0\0\0\x01x", Some(b"\x01short")),
+            Err(FramingError::BadHeader)
+        );
     }
 
     proptest! {

@@ -20,7 +20,11 @@ struct Entry<V> {
 
 impl<K: Copy + Eq + Hash, V: Clone> Bounded<K, V> {
     pub(super) fn new(capacity: usize, lifetime: Option<Duration>) -> Self {
-        Self { entries: HashMap::new(), capacity, lifetime }
+        Self {
+            entries: HashMap::new(),
+            capacity,
+            lifetime,
+        }
     }
 
     pub(super) fn get(&mut self, key: &K, now: Instant) -> Option<V> {
@@ -45,7 +49,14 @@ impl<K: Copy + Eq + Hash, V: Clone> Bounded<K, V> {
                 self.entries.remove(&oldest);
             }
         }
-        self.entries.insert(key, Entry { value, inserted: now, used: now });
+        self.entries.insert(
+            key,
+            Entry {
+                value,
+                inserted: now,
+                used: now,
+            },
+        );
     }
 
     #[cfg(test)]
@@ -67,7 +78,12 @@ impl TokenBucket {
     /// Holds a second's worth.
     pub(super) fn new(per_second: u32, now: Instant) -> Self {
         let rate = f64::from(per_second.max(1));
-        Self { per_second: rate, burst: rate, tokens: rate, filled: now }
+        Self {
+            per_second: rate,
+            burst: rate,
+            tokens: rate,
+            filled: now,
+        }
     }
 
     /// Takes a token and says how long to wait for it; `None`, taking nothing,
