@@ -1,0 +1,169 @@
+//! The query side's only way to the data: a transaction that carries its organization.
+
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{Postgres, Transaction};
+use uuid::Uuid;
+
+use super::DatabaseError;
+
+/// A pool that hands out nothing but transactions of one organization.
+#[derive(Clone, Debug)]
+pub struct TenantDb {
+    pool: PgPool,
+}
+
+/// A read-only transaction in which the views of schema `tenant` hold one
+/// organization's rows. Dropping it ends it.
+#[derive(Debug)]
+pub struct TenantTx {
+    transaction: Transaction<'static, Postgres>,
+}
+
+impl TenantDb {
+    /// Takes the API's pool for itself.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Begins a read-only transaction on behalf of an organization. All its
+    /// statements see one snapshot, so that the parts of an answer agree.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Sql`]: no connection in time, or the server refused.
+    pub async fn begin(&self, organization_id: Uuid) -> Result<TenantTx, DatabaseError> {
+        let mut transaction = self
+            .pool
+            .begin_with("begin isolation level repeatable read read only")
+            .await?;
+        // Local to the transaction: a pooled connection remembers no tenant.
+        sqlx::query("select set_config('app.current_org_id', $1, true)")
+            .bind(organization_id.to_string())
+            .execute(&mut *transaction)
+            .await?;
+        Ok(TenantTx { transaction })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Sql`] when it does not.
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        sqlx::query("select 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Refuses a role that could read past the tenant views. To be called
+    /// before serving.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Role`] with every fault found; [`DatabaseError::Sql`].
+    pub async fn verify_role(&self) -> Result<(), DatabaseError> {
+        let (superuser, bypasses, creates_roles): (bool, bool, bool) = sqlx::query_as(
+            "select rolsuper, rolbypassrls, rolcreaterole from pg_roles where rolname = session_user",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        // A member of a role may act as it, now or after `set role`; everyone is a member of itself.
+        let owned: Vec<String> = sqlx::query_scalar(
+            "select format('%I.%I', n.nspname, c.relname) \
+             from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+             where n.nspname in ('flowmeter', 'tenant') and c.relkind in ('r', 'p', 'v', 'm') \
+               and (pg_has_role(session_user, c.relowner, 'MEMBER') \
+                    or pg_has_role(session_user, n.nspowner, 'MEMBER')) \
+             order by 1",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let readable: Vec<String> = sqlx::query_scalar(
+            "select format('%I.%I', n.nspname, c.relname) \
+             from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+             where n.nspname = 'flowmeter' and c.relkind in ('r', 'p', 'v', 'm') \
+               and has_any_column_privilege(session_user, c.oid, 'SELECT') \
+             order by 1",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let leaky: Vec<String> = sqlx::query_scalar(
+            "select format('%I.%I', n.nspname, c.relname) \
+             from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+             where n.nspname = 'tenant' and c.relkind = 'v' \
+               and not coalesce('security_barrier=true' = any (c.reloptions), false) \
+             order by 1",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+
+        let faults = role_faults(superuser, bypasses, creates_roles, owned, readable, leaky);
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(DatabaseError::Role(faults))
+        }
+    }
+}
+
+impl TenantTx {
+    /// Where to run statements; they must name the views of schema `tenant`.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    /// Ends the transaction now rather than when dropped.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Sql`] when the connection broke; everything was read by then.
+    pub async fn finish(self) -> Result<(), DatabaseError> {
+        self.transaction.rollback().await?;
+        Ok(())
+    }
+}
+
+/// A way in which a role could get around the tenant views.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoleFault {
+    /// A superuser sees everything.
+    #[error("it is a superuser")]
+    Superuser,
+    /// `BYPASSRLS`.
+    #[error("it bypasses row security")]
+    BypassesRowSecurity,
+    /// `CREATEROLE`: it could make itself a member of others.
+    #[error("it may create roles")]
+    CreatesRoles,
+    /// It owns objects, or is a member of the role that does.
+    #[error("it owns, or can become the owner of, {0} objects, such as {1}")]
+    Owns(usize, String),
+    /// It may read tables themselves.
+    #[error("it may read {0} tables directly, such as {1}")]
+    ReadsTables(usize, String),
+    /// A view of schema `tenant` is not a security barrier.
+    #[error("{0} views of schema tenant are not security barriers, such as {1}")]
+    LeakyViews(usize, String),
+}
+
+fn role_faults(
+    superuser: bool,
+    bypasses: bool,
+    creates_roles: bool,
+    owned: Vec<String>,
+    readable: Vec<String>,
+    leaky: Vec<String>,
+) -> Vec<RoleFault> {
+    let attributes = [
+        (superuser, RoleFault::Superuser),
+        (bypasses, RoleFault::BypassesRowSecurity),
+        (creates_roles, RoleFault::CreatesRoles),
+    ];
+    let mut faults: Vec<RoleFault> = attributes
+        .into_iter()
+        .filter_map(|(has, fault)| has.then_some(fault))
+        .collect();
+    let example = |names: Vec<String>, fault: fn(usize, String) -> RoleFault| {
+        let count = names.len();
+        names.into_iter().next().map(|name| fault(count, name))
+    };
+    faults.extend(example(owned, RoleFault::Owns));
+    faults.extend(example(readable, RoleFault::ReadsTables));
+    faults.extend(example(leaky, RoleFault::LeakyViews));
+    faults
+}

@@ -1,0 +1,221 @@
+//! Isolation and migrations on a real TimescaleDB.
+
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use super::*;
+use crate::test_support::TestDatabase;
+
+const VIEWS: [&str; 10] = [
+    "command_executions",
+    "agent_interactions",
+    "productivity_metrics",
+    "user_sessions",
+    "rollups_1m",
+    "rollups_5m",
+    "rollups_15m",
+    "rollups_1h",
+    "rollups_1d",
+    "dead_letters",
+];
+
+async fn insert_command(sink: &PgPool, organization: Uuid, days_ago: i32) {
+    sqlx::query(
+        "insert into flowmeter.command_executions (event_id, organization_id, user_id, \"timestamp\", \
+         command_name, execution_time_ms, status, received_at, source_partition, source_offset) \
+         values ($1, $2, $3, now() - make_interval(days => $4), 'build', 5, 'success', now(), 0, 1)",
+    )
+    .bind(Uuid::now_v7())
+    .bind(organization)
+    .bind(Uuid::nil())
+    .bind(days_ago)
+    .execute(sink)
+    .await
+    .unwrap();
+}
+
+fn denied<T: std::fmt::Debug>(result: Result<T, sqlx::Error>) -> bool {
+    let error = result.unwrap_err();
+    // insufficient_privilege
+    error.as_database_error().and_then(|e| e.code()).as_deref() == Some("42501")
+}
+
+#[tokio::test]
+async fn a_tenant_sees_its_own_rows_and_nothing_else() {
+    let database = TestDatabase::create().await;
+    let sink = database.pool(Role::Sink).await;
+    let (ours, theirs) = (Uuid::new_v4(), Uuid::new_v4());
+    insert_command(&sink, ours, 0).await;
+    insert_command(&sink, theirs, 0).await;
+    insert_command(&sink, theirs, 1).await;
+
+    let api = database.pool(Role::Api).await;
+    let tenants = TenantDb::new(api.clone());
+    tenants.verify_role().await.unwrap();
+    for (organization, expected) in [(ours, 1_i64), (theirs, 2), (Uuid::new_v4(), 0)] {
+        let mut tx = tenants.begin(organization).await.unwrap();
+        let seen: i64 = sqlx::query_scalar("select count(*) from tenant.command_executions")
+            .fetch_one(tx.connection())
+            .await
+            .unwrap();
+        assert_eq!(seen, expected);
+        tx.finish().await.unwrap();
+    }
+
+    // Outside such a transaction, even on a connection that carried one, there is nothing.
+    for view in VIEWS {
+        let seen: i64 =
+            sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from tenant.{view}")))
+                .fetch_one(&api)
+                .await
+                .unwrap();
+        assert_eq!(seen, 0, "{view}");
+    }
+}
+
+#[tokio::test]
+async fn the_api_role_gets_at_no_table_chunk_or_other_role() {
+    let database = TestDatabase::create().await;
+    let sink = database.pool(Role::Sink).await;
+    insert_command(&sink, Uuid::new_v4(), 0).await;
+    let owner = database.pool(Role::Owner).await;
+    let chunk: String = sqlx::query_scalar(
+        "select format('%I.%I', chunk_schema, chunk_name) from timescaledb_information.chunks \
+         where hypertable_name = 'command_executions'",
+    )
+    .fetch_one(&owner)
+    .await
+    .unwrap();
+
+    let api = database.pool(Role::Api).await;
+    let mut statements: Vec<String> = VIEWS
+        .iter()
+        .map(|t| format!("select from flowmeter.{t}"))
+        .collect();
+    statements.push(format!("select from {chunk}"));
+    statements.extend(
+        [
+            "select from flowmeter.cursors",
+            "select from flowmeter.migrations",
+            "set role flowmeter_owner",
+            "set role flowmeter_sink",
+            "set role postgres",
+            "delete from tenant.command_executions",
+            "create table public.x ()",
+            "create table tenant.x ()",
+        ]
+        .map(str::to_owned),
+    );
+    for statement in statements {
+        let result = sqlx::query(AssertSqlSafe(statement.clone()))
+            .execute(&api)
+            .await;
+        assert!(denied(result), "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn the_sink_writes_tables_and_cannot_become_the_owner() {
+    let database = TestDatabase::create().await;
+    let sink = database.pool(Role::Sink).await;
+    sqlx::query("insert into flowmeter.cursors values ('sink', 't', 0, 5)")
+        .execute(&sink)
+        .await
+        .unwrap();
+    assert!(denied(
+        sqlx::query("set role flowmeter_owner").execute(&sink).await
+    ));
+    assert!(denied(
+        sqlx::query("drop table flowmeter.cursors")
+            .execute(&sink)
+            .await
+    ));
+}
+
+#[tokio::test]
+async fn a_role_that_owns_or_reads_tables_is_refused() {
+    let database = TestDatabase::create().await;
+    let owner = TenantDb::new(database.pool(Role::Owner).await);
+    let Err(DatabaseError::Role(faults)) = owner.verify_role().await else {
+        panic!("the owner was let in");
+    };
+    assert!(faults.contains(&RoleFault::Superuser));
+    assert!(
+        faults
+            .iter()
+            .any(|fault| matches!(fault, RoleFault::Owns(..)))
+    );
+
+    let sink = TenantDb::new(database.pool(Role::Sink).await);
+    let Err(DatabaseError::Role(faults)) = sink.verify_role().await else {
+        panic!("the sink's role was let in");
+    };
+    assert!(
+        matches!(faults[..], [RoleFault::ReadsTables(11, _)]),
+        "{faults:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_tenants_transaction_cannot_write() {
+    let database = TestDatabase::create().await;
+    let tenants = TenantDb::new(database.pool(Role::Api).await);
+    let mut tx = tenants.begin(Uuid::new_v4()).await.unwrap();
+    let written = sqlx::query("create temporary table x ()")
+        .execute(tx.connection())
+        .await;
+    assert!(written.is_err());
+}
+
+#[tokio::test]
+async fn migrating_again_changes_nothing() {
+    let database = TestDatabase::create_empty().await;
+    let first = migrate(database.url(), &MigrateOptions::default())
+        .await
+        .unwrap();
+    let second = migrate(database.url(), &MigrateOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(first.applied, first.total);
+    assert_eq!((second.applied, second.total), (0, first.total));
+    println!("first {:?}, second {:?}", first.elapsed, second.elapsed);
+}
+
+#[tokio::test]
+async fn ten_databases_of_a_cluster_and_twice_the_same_migrate_at_once() {
+    let databases =
+        futures_util::future::join_all((0..10).map(|_| TestDatabase::create_empty())).await;
+    let options = MigrateOptions::default();
+    let twice = databases.iter().chain(&databases);
+    let results = futures_util::future::join_all(twice.map(|d| migrate(d.url(), &options))).await;
+    let mut applied = 0;
+    for result in results {
+        let result = result.unwrap();
+        assert!(result.applied <= result.total);
+        applied += usize::from(result.applied > 0);
+    }
+    assert!(applied >= databases.len());
+}
+
+/// A time range must reach the chunks through the view, or every query reads all of history.
+#[tokio::test]
+async fn a_time_range_excludes_chunks_through_the_tenant_view() {
+    let database = TestDatabase::create().await;
+    let sink = database.pool(Role::Sink).await;
+    let organization = Uuid::new_v4();
+    for day in 0..6 {
+        insert_command(&sink, organization, day).await;
+    }
+    let tenants = TenantDb::new(database.pool(Role::Api).await);
+    let mut tx = tenants.begin(organization).await.unwrap();
+    let plan: Vec<String> = sqlx::query_scalar(
+        "explain select count(*) from tenant.command_executions where \"timestamp\" >= now() - interval '1 hour'",
+    )
+    .fetch_all(tx.connection())
+    .await
+    .unwrap();
+    let plan = plan.join("\n");
+    println!("{plan}");
+    let scanned = plan.matches("_chunk ").count();
+    assert!((1..=2).contains(&scanned), "{plan}");
+}

@@ -1,0 +1,306 @@
+//! The aggregator's producer: records and input offsets, all or nothing.
+//!
+//! Synchronous, for a consumer's own thread. librdkafka's rules decide what an
+//! error asks for: try again, abort and read again, or end this producer.
+//!
+//! Three things the client libraries do are worked around here. After a commit
+//! the broker needs a moment to write its marks, and meanwhile answers
+//! "concurrent transactions" to the next transaction's first request; librdkafka
+//! then pauses for `retry.backoff.ms`, 100 by default. rust-rdkafka's
+//! `commit_transaction` waits for outstanding records in slices of a full 100 ms,
+//! so the records are seen out before, in slices of 1 ms. Its
+//! `abort_transaction` needs delivery reports to be served meanwhile, hence the
+//! polling thread of `ThreadedProducer`.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+
+use super::client::{self, KafkaClientConfig};
+use super::producer::owned_headers;
+
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// What a failed step of a transaction asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionError {
+    /// Retriable, but not cured within the bound. The same step may be tried
+    /// again; after a failed commit, only the commit.
+    #[error("Kafka transaction, still failing after retries: {0}")]
+    RetriesExhausted(String),
+    /// Call [`TransactionalProducer::abort`], go back to the committed offsets, and
+    /// begin anew. After a record that the broker refused, the next transaction may
+    /// want the same once more, until the client has got a new epoch.
+    #[error("Kafka transaction, to be aborted: {0}")]
+    Abortable(String),
+    /// Another producer with this transactional id, or another member of the
+    /// group, has taken over. Make a new producer, or end.
+    #[error("Kafka transaction, fenced by a successor: {0}")]
+    Fenced(String),
+    /// This producer is of no more use. Make a new one.
+    #[error("Kafka transaction, fatal: {0}")]
+    Fatal(String),
+}
+
+/// One transactional producer. Not shared: begin, send, commit, in this order.
+pub struct TransactionalProducer {
+    producer: ThreadedProducer<TransactionContext>,
+    timeout: Duration,
+}
+
+/// Notes the first record that could not be delivered.
+#[derive(Default)]
+struct TransactionContext {
+    failure: Mutex<Option<KafkaError>>,
+}
+
+impl TransactionContext {
+    fn failure(&self) -> std::sync::MutexGuard<'_, Option<KafkaError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for TransactionContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client::log_error(&error, reason);
+    }
+}
+
+impl ProducerContext for TransactionContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.failure().get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+impl TransactionalProducer {
+    /// Makes a producer and registers its id, which fences an earlier one of the
+    /// same id and ends its open transaction.
+    ///
+    /// `timeout` is the transaction's, after which the broker aborts it, and
+    /// bounds each call here.
+    ///
+    /// # Errors
+    /// [`TransactionError::RetriesExhausted`] when the brokers do not answer;
+    /// [`TransactionError::Fatal`] when a setting or a permission is wrong.
+    pub fn new(
+        client: &KafkaClientConfig,
+        transactional_id: &str,
+        timeout: Duration,
+    ) -> Result<Self, TransactionError> {
+        let mut config = client.base();
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", timeout.as_millis().to_string())
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            // A flush is sent as a burst: a moment is enough for batches to fill.
+            .set("linger.ms", "1")
+            .set("retry.backoff.ms", "5")
+            // A dead letter holds a whole record and more: the topic's limit is to decide.
+            .set("message.max.bytes", (8 << 20).to_string())
+            .set("queue.buffering.max.messages", "100000")
+            .set("queue.buffering.max.kbytes", (64 << 10).to_string());
+        let producer: ThreadedProducer<TransactionContext> = config
+            .create_with_context(TransactionContext::default())
+            .map_err(|error| TransactionError::Fatal(error.to_string()))?;
+        let deadline = Instant::now() + timeout;
+        retry(deadline, |left| producer.init_transactions(left))?;
+        Ok(Self { producer, timeout })
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// See [`TransactionError`].
+    pub fn begin(&self) -> Result<(), TransactionError> {
+        *self.producer.context().failure() = None;
+        self.producer
+            .begin_transaction()
+            .map_err(|error| classify(&error).into_error())
+    }
+
+    /// Queues a record in the open transaction. Waits while the queue is full.
+    /// A failed delivery shows at [`commit`](Self::commit).
+    ///
+    /// # Errors
+    /// [`TransactionError::RetriesExhausted`] when the queue stays full,
+    /// [`TransactionError::Abortable`] when the record can never be sent.
+    pub fn send(
+        &self,
+        topic: &str,
+        key: &[u8],
+        payload: &[u8],
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), TransactionError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut record = BaseRecord::to(topic).key(key).payload(payload);
+        if !headers.is_empty() {
+            record = record.headers(owned_headers(headers));
+        }
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, returned)) => {
+                    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                        return Err(send_error(&error));
+                    }
+                    if Instant::now() >= deadline {
+                        return Err(TransactionError::RetriesExhausted(error.to_string()));
+                    }
+                    record = returned;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+    }
+
+    /// Commits the records together with the offsets read so far (each the next
+    /// to read), on behalf of the consumer that `group` describes.
+    ///
+    /// # Errors
+    /// See [`TransactionError`]. After [`TransactionError::RetriesExhausted`] the
+    /// outcome is open: call `commit` again with the same offsets, or make a new
+    /// producer, which settles it.
+    pub fn commit(
+        &self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), TransactionError> {
+        let deadline = Instant::now() + self.timeout;
+        if offsets.count() > 0 {
+            retry(deadline, |left| {
+                self.producer
+                    .send_offsets_to_transaction(offsets, group, left)
+            })?;
+        }
+        self.drain(deadline)?;
+        retry(deadline, |left| self.producer.commit_transaction(left))
+    }
+
+    /// Gives up the open transaction: nothing of it will be read.
+    ///
+    /// # Errors
+    /// [`TransactionError::Fenced`] or [`TransactionError::Fatal`]: make a new producer;
+    /// [`TransactionError::RetriesExhausted`]: try again.
+    pub fn abort(&self) -> Result<(), TransactionError> {
+        let deadline = Instant::now() + self.timeout;
+        retry(deadline, |left| self.producer.abort_transaction(left))?;
+        // Reports of purged records must not be taken for the next transaction's.
+        self.wait_for_reports(deadline)
+    }
+
+    /// Waits until every record has its report, and looks for a failed one.
+    fn drain(&self, deadline: Instant) -> Result<(), TransactionError> {
+        self.wait_for_reports(deadline)?;
+        let failure = self.producer.context().failure().clone();
+        failure.map_or(Ok(()), |error| Err(send_error(&error)))
+    }
+
+    /// A record counts as in flight until its report has been through the context.
+    fn wait_for_reports(&self, deadline: Instant) -> Result<(), TransactionError> {
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() >= deadline {
+                return Err(TransactionError::RetriesExhausted(
+                    "records without an acknowledgement".to_owned(),
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+/// What librdkafka says about an error of a transactional call.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Retry(String),
+    Other(TransactionError),
+}
+
+impl Verdict {
+    fn into_error(self) -> TransactionError {
+        match self {
+            Self::Retry(reason) => TransactionError::RetriesExhausted(reason),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+/// The order is librdkafka's own advice: fatal first, then abortable, then retriable.
+fn classify(error: &KafkaError) -> Verdict {
+    let reason = error.to_string();
+    let KafkaError::Transaction(transaction) = error else {
+        // `commit_transaction` flushes first, and that can only run out of time.
+        return match error {
+            KafkaError::Flush(_) => Verdict::Retry(reason),
+            _ => Verdict::Other(TransactionError::Fatal(reason)),
+        };
+    };
+    if is_fencing(transaction.code()) {
+        Verdict::Other(TransactionError::Fenced(reason))
+    } else if transaction.is_fatal() {
+        Verdict::Other(TransactionError::Fatal(reason))
+    } else if transaction.txn_requires_abort() {
+        Verdict::Other(TransactionError::Abortable(reason))
+    } else if transaction.is_retriable() {
+        Verdict::Retry(reason)
+    } else {
+        Verdict::Other(TransactionError::Fatal(reason))
+    }
+}
+
+fn is_fencing(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch
+    )
+}
+
+fn send_error(error: &KafkaError) -> TransactionError {
+    let reason = error.to_string();
+    match error.rdkafka_error_code() {
+        Some(code) if is_fencing(code) => TransactionError::Fenced(reason),
+        Some(RDKafkaErrorCode::Fatal) => TransactionError::Fatal(reason),
+        _ => TransactionError::Abortable(reason),
+    }
+}
+
+/// Repeats a call while librdkafka says that it may be repeated, until the deadline.
+fn retry(
+    deadline: Instant,
+    mut call: impl FnMut(Duration) -> Result<(), KafkaError>,
+) -> Result<(), TransactionError> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A zero would mean "do not wait at all".
+        let Err(error) = call(left.max(Duration::from_millis(1))) else {
+            return Ok(());
+        };
+        match classify(&error) {
+            Verdict::Retry(_) if Instant::now() + RETRY_PAUSE < deadline => {
+                std::thread::sleep(RETRY_PAUSE)
+            }
+            verdict => return Err(verdict.into_error()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
