@@ -148,25 +148,16 @@ impl Services {
         drain_bound: Duration,
     ) -> anyhow::Result<()> {
         let mut outcome = Ok(());
-        loop {
-            tokio::select! {
-                // Triggered first: a service that ends then was asked to.
-                biased;
-                () = shutdown.triggered() => break,
-                ended = self.tasks.join_next_with_id() => match ended {
-                    None => return Ok(()),
-                    Some(ended) => {
-                        let (name, result) = self.ended(ended);
-                        if shutdown.is_triggered() {
-                            outcome = result;
-                        } else {
-                            outcome = result.and_then(|()| Err(anyhow!("{name} ended before it was asked to")));
-                            warn!(service = name, "a service ended; the others are asked to end");
-                        }
-                        shutdown.trigger();
-                        break;
-                    }
-                },
+        tokio::select! {
+            // Looked at first: a service that ends then was asked to.
+            biased;
+            () = shutdown.triggered() => {}
+            ended = self.tasks.join_next_with_id() => {
+                let Some(ended) = ended else { return Ok(()) };
+                let (name, result) = self.ended(ended);
+                outcome = result.and_then(|()| Err(anyhow!("{name} ended before it was asked to")));
+                warn!(service = name, "a service ended; the others are asked to end");
+                shutdown.trigger();
             }
         }
         let drained = timeout(drain_bound, async {
