@@ -1,6 +1,11 @@
 //! What every Flowmeter service stands on: configuration, telemetry, lifecycle, HTTP, authentication, database, Kafka.
 
+pub mod auth;
+pub mod config;
 pub mod database;
+pub mod http;
 pub mod kafka;
+pub mod lifecycle;
+pub mod telemetry;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;

@@ -1,0 +1,19 @@
+//! Configuration from environment variables.
+//!
+//! [`Env`] is a snapshot of the variables that collects every fault it meets,
+//! so that a person mends a configuration once and not once per fault. The
+//! sections hold what several services share; a service's own struct is built
+//! from the same `Env`, and `finish` is asked once at the end.
+
+mod env;
+mod faults;
+mod sections;
+mod stores;
+
+pub use env::Env;
+pub use faults::{ConfigFault, ConfigFaults};
+pub use sections::{
+    AdminConfig, HttpConfig, JWT_SECRET_MIN_BYTES, JwtConfig, LogConfig, LogFormat,
+    ServiceIdentity, deprecated_variables,
+};
+pub use stores::{DatabaseConfig, KafkaConfig, KafkaProperties};

@@ -1,0 +1,298 @@
+//! The sections that services share: HTTP, logs, tokens, identity.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
+
+use super::Env;
+
+/// The least bytes of `JWT_SECRET`: the output size of SHA-256, as RFC 7518
+/// section 3.2 demands of a key for HS256.
+pub const JWT_SECRET_MIN_BYTES: usize = 32;
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Where a service listens, and how long it waits for its clients.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// `HOST`, default 127.0.0.1: who is to be reached from outside says so.
+    pub host: IpAddr,
+    /// `PORT`, default 3000; 0 picks a free one.
+    pub port: u16,
+    /// `HEADER_TIMEOUT_MS`, default 30 000: how long a connection may take to
+    /// send a request's head. A connection kept alive may idle as long.
+    pub header_timeout: Duration,
+    /// `REQUEST_TIMEOUT_MS`, default 30 000: from a request's head to the
+    /// answer's head. A streamed answer may take longer.
+    pub request_timeout: Duration,
+    /// `MAX_CONNECTIONS`, default 4096: more wait in the listen queue.
+    pub max_connections: usize,
+}
+
+impl HttpConfig {
+    /// Reads the section.
+    pub fn from_env(env: &mut Env) -> Self {
+        let wait = Duration::from_millis(10)..=Duration::from_secs(3600);
+        Self {
+            host: address(env, "HOST", LOCALHOST),
+            port: env.number("PORT", 3000, 0..=u16::MAX),
+            header_timeout: env.millis("HEADER_TIMEOUT_MS", Duration::from_secs(30), wait.clone()),
+            request_timeout: env.millis("REQUEST_TIMEOUT_MS", Duration::from_secs(30), wait),
+            max_connections: env.number("MAX_CONNECTIONS", 4096, 1..=1_000_000),
+        }
+    }
+}
+
+/// Where `/metrics` and the health checks are served, apart from users.
+#[derive(Debug, Clone)]
+pub struct AdminConfig {
+    /// `ADMIN_HOST`, default that of `HOST`.
+    pub host: IpAddr,
+    /// `ADMIN_PORT`, default 9100; 0 picks a free one.
+    pub port: u16,
+}
+
+impl AdminConfig {
+    /// Reads the section.
+    pub fn from_env(env: &mut Env) -> Self {
+        let host = address(env, "HOST", LOCALHOST);
+        Self {
+            host: address(env, "ADMIN_HOST", host),
+            port: env.number("ADMIN_PORT", 9100, 0..=u16::MAX),
+        }
+    }
+
+    /// What the HTTP server needs for the admin port.
+    #[must_use]
+    pub fn http(&self) -> HttpConfig {
+        HttpConfig {
+            host: self.host,
+            port: self.port,
+            header_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(10),
+            max_connections: 64,
+        }
+    }
+}
+
+fn address(env: &mut Env, name: &str, default: IpAddr) -> IpAddr {
+    env.parsed(name, &default.to_string(), |value| match value {
+        // What people write; the listener itself needs an address.
+        "localhost" => Ok(LOCALHOST),
+        _ => value
+            .parse()
+            .map_err(|_| "must be an IP address, such as 127.0.0.1 or 0.0.0.0"),
+    })
+    .unwrap_or(default)
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// `LOG_LEVEL`, default `info`: a level, or directives such as
+    /// `info,sink=debug`.
+    pub level: String,
+    /// `LOG_FORMAT`, `text` (default) or `json`.
+    pub format: LogFormat,
+}
+
+impl LogConfig {
+    /// Reads the section.
+    pub fn from_env(env: &mut Env) -> Self {
+        let level = env.parsed("LOG_LEVEL", "info", |value| {
+            EnvFilter::builder()
+                .parse(value)
+                .map(|_| value.to_owned())
+                .map_err(|_| "must be a level (error, warn, info, debug, trace) or directives such as info,sink=debug")
+        });
+        let format = env.parsed("LOG_FORMAT", "text", |value| {
+            match value.to_ascii_lowercase().as_str() {
+                "text" => Ok(LogFormat::Text),
+                "json" => Ok(LogFormat::Json),
+                _ => Err("must be text or json"),
+            }
+        });
+        Self {
+            level: level.unwrap_or_else(|| "info".to_owned()),
+            format: format.unwrap_or(LogFormat::Text),
+        }
+    }
+}
+
+/// What a bearer token must hold to be believed. `Debug` hides the secret.
+#[derive(Debug, Clone)]
+pub struct JwtConfig {
+    /// `JWT_SECRET`, required, at least [`JWT_SECRET_MIN_BYTES`] bytes.
+    pub secret: SecretString,
+    /// `JWT_ISSUER`, default `flowmeter`: the `iss` that is accepted.
+    pub issuer: String,
+    /// `JWT_AUDIENCE`, default `flowmeter`: the `aud` that is accepted.
+    pub audience: String,
+    /// How far clocks may differ when `exp` and `nbf` are looked at: 30 s.
+    pub leeway: Duration,
+}
+
+impl JwtConfig {
+    /// Reads the section.
+    pub fn from_env(env: &mut Env) -> Self {
+        let secret = env.secret("JWT_SECRET");
+        match &secret {
+            None => env.fault("JWT_SECRET", "is required"),
+            Some(secret) if secret.expose_secret().len() < JWT_SECRET_MIN_BYTES => {
+                let length = secret.expose_secret().len();
+                env.fault(
+                    "JWT_SECRET",
+                    format!("must have at least {JWT_SECRET_MIN_BYTES} bytes (got {length})"),
+                );
+            }
+            Some(_) => {}
+        }
+        Self {
+            secret: secret.unwrap_or_default(),
+            issuer: env.text("JWT_ISSUER", "flowmeter"),
+            audience: env.text("JWT_AUDIENCE", "flowmeter"),
+            leeway: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Which instance of a service this process is.
+#[derive(Debug, Clone)]
+pub struct ServiceIdentity {
+    /// `INSTANCE_ID`, default `<hostname>-<8 random hex digits>`.
+    pub instance_id: String,
+}
+
+impl ServiceIdentity {
+    /// Reads the section. Without `INSTANCE_ID` every call makes another id.
+    pub fn from_env(env: &mut Env) -> Self {
+        let host = env.optional("HOSTNAME");
+        let default = || {
+            let host = host
+                .or_else(kernel_hostname)
+                .unwrap_or_else(|| "flowmeter".to_owned());
+            let random = Uuid::new_v4().simple().to_string();
+            format!("{host}-{}", &random[..8])
+        };
+        Self {
+            instance_id: env.optional("INSTANCE_ID").unwrap_or_else(default),
+        }
+    }
+}
+
+fn kernel_hostname() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// One warning for each variable of the older service that is set and does
+/// nothing here. To be logged once at start.
+pub fn deprecated_variables(env: &mut Env) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if env.optional("DEAD_LETTER_QUEUE_SIZE").is_some() {
+        warnings.push(
+            "DEAD_LETTER_QUEUE_SIZE is ignored: dead letters are a topic with a retention, DEAD_LETTER_RETENTION_DAYS"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_variables_the_documented_defaults_hold() {
+        let mut env = Env::from_pairs([("JWT_SECRET", "0123456789abcdef0123456789abcdef")]);
+        let http = HttpConfig::from_env(&mut env);
+        assert_eq!((http.host, http.port), (LOCALHOST, 3000));
+        assert_eq!(http.request_timeout, Duration::from_secs(30));
+        assert_eq!(AdminConfig::from_env(&mut env).port, 9100);
+        let log = LogConfig::from_env(&mut env);
+        assert_eq!((log.level.as_str(), log.format), ("info", LogFormat::Text));
+        let jwt = JwtConfig::from_env(&mut env);
+        assert_eq!(
+            (jwt.issuer.as_str(), jwt.audience.as_str()),
+            ("flowmeter", "flowmeter")
+        );
+        assert!(deprecated_variables(&mut env).is_empty());
+        env.finish().unwrap();
+    }
+
+    #[test]
+    fn faults_of_all_sections_come_together() {
+        let mut env = Env::from_pairs([
+            ("HOST", "example"),
+            ("PORT", "x"),
+            ("LOG_LEVEL", "sink=loud"),
+            ("LOG_FORMAT", "xml"),
+            ("JWT_SECRET", "too short"),
+        ]);
+        HttpConfig::from_env(&mut env);
+        AdminConfig::from_env(&mut env);
+        LogConfig::from_env(&mut env);
+        JwtConfig::from_env(&mut env);
+        let faults = env.finish().unwrap_err();
+        let names: Vec<_> = faults
+            .faults()
+            .iter()
+            .map(|fault| fault.name.as_str())
+            .collect();
+        assert_eq!(
+            names,
+            ["HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT", "JWT_SECRET"]
+        );
+        assert!(!faults.to_string().contains("too short"));
+    }
+
+    #[test]
+    fn the_secret_is_not_in_debug() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let mut env = Env::from_pairs([("JWT_SECRET", secret)]);
+        assert!(!format!("{:?}", JwtConfig::from_env(&mut env)).contains(secret));
+    }
+
+    #[test]
+    fn the_admin_port_listens_where_the_service_does() {
+        let mut env = Env::from_pairs([("HOST", "0.0.0.0")]);
+        assert_eq!(AdminConfig::from_env(&mut env).host.to_string(), "0.0.0.0");
+        let mut env = Env::from_pairs([("HOST", "0.0.0.0"), ("ADMIN_HOST", "::1")]);
+        assert_eq!(AdminConfig::from_env(&mut env).host.to_string(), "::1");
+    }
+
+    #[test]
+    fn an_instance_is_named_after_its_host_or_as_told() {
+        let mut env = Env::from_pairs([("HOSTNAME", "box")]);
+        let id = ServiceIdentity::from_env(&mut env).instance_id;
+        let random = id.strip_prefix("box-").unwrap();
+        assert!(
+            random.len() == 8 && random.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{id}"
+        );
+        let mut env = Env::from_pairs([("INSTANCE_ID", "sink-1")]);
+        assert_eq!(ServiceIdentity::from_env(&mut env).instance_id, "sink-1");
+    }
+
+    #[test]
+    fn a_variable_of_the_older_service_gives_one_warning() {
+        let mut env = Env::from_pairs([("DEAD_LETTER_QUEUE_SIZE", "1000")]);
+        assert_eq!(deprecated_variables(&mut env).len(), 1);
+        env.finish().unwrap();
+    }
+}

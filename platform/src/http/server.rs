@@ -1,0 +1,322 @@
+//! The HTTP server: bounded in connections and in how long a head may take,
+//! and drained when it ends.
+//!
+//! It speaks HTTP/1.1 alone. Telling HTTP/2 apart would mean to wait for a
+//! connection's first bytes before any timeout of hyper's runs; the reverse
+//! proxy in front speaks HTTP/2 to the outside.
+
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tower::ServiceExt;
+use tracing::{debug, info, warn};
+
+use crate::{config::HttpConfig, lifecycle::Shutdown};
+
+/// The most bytes of a request's head; more is answered with 431.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// How long accepting pauses when the process is out of something, such as
+/// file descriptors: trying again at once would only burn the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a drain gives on top of a request's own timeout.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// Opens the listening socket.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn bind(config: &HttpConfig) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::new(config.host, config.port);
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Serves until `shutdown` is triggered, then stops accepting and lets the
+/// requests in flight finish, for at most the request timeout and a second.
+///
+/// Handlers find the client's address in `ConnectInfo<SocketAddr>`. An answer
+/// without end (a live stream) must end by itself when `shutdown` is triggered.
+///
+/// # Errors
+/// When the socket's own address cannot be read.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: HttpConfig,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let address = listener
+        .local_addr()
+        .context("the listening socket has no address")?;
+    info!(%address, "listening");
+    let permits = Arc::new(Semaphore::new(config.max_connections));
+    // Dropping the set aborts what is left, so nothing outlives this call.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.triggered() => break,
+            Some(_ended) = connections.join_next() => {}
+            // The permit comes first: connections beyond the limit wait in the
+            // kernel's queue and cost this process nothing.
+            accepted = accept(&listener, &permits) => match accepted {
+                Ok((stream, peer, permit)) => {
+                    let connection = Connection { stream, peer, header_timeout: config.header_timeout };
+                    connections.spawn(connection.run(router.clone(), shutdown.clone(), permit));
+                }
+                Err(error) if concerns_one_connection(&error) => debug!(%error, "a connection was not accepted"),
+                Err(error) => {
+                    warn!(%error, "accepting pauses");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+    drop(listener);
+    let drain = async { while connections.join_next().await.is_some() {} };
+    if timeout(config.request_timeout + DRAIN_GRACE, drain)
+        .await
+        .is_err()
+    {
+        warn!(%address, connections = connections.len(), "connections were cut that did not end in time");
+    }
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, permit))
+}
+
+/// Whether the peer is at fault and the listener is well.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    header_timeout: Duration,
+}
+
+impl Connection {
+    async fn run(self, router: Router, shutdown: Shutdown, _permit: OwnedSemaphorePermit) {
+        let peer = self.peer;
+        // Answers are small and wanted at once.
+        if let Err(error) = self.stream.set_nodelay(true) {
+            debug!(%peer, %error, "TCP_NODELAY cannot be set");
+        }
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let mut http = http1::Builder::new();
+        // Without a timer hyper's header timeout does nothing.
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .max_buf_size(MAX_HEAD_BYTES);
+        let mut connection = pin!(
+            http.serve_connection(TokioIo::new(self.stream), service)
+                .with_upgrades()
+        );
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.triggered() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%peer, %error, "a connection ended early");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::IpAddr, time::Instant};
+
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::Notify,
+    };
+
+    use super::*;
+    use crate::http::{layers, testing::Running};
+
+    fn config() -> HttpConfig {
+        HttpConfig {
+            host: IpAddr::from([127, 0, 0, 1]),
+            port: 0,
+            header_timeout: Duration::from_millis(200),
+            request_timeout: Duration::from_secs(5),
+            max_connections: 2,
+        }
+    }
+
+    fn hello() -> Router {
+        layers::standard(
+            Router::new().route("/", get(async || "hello")),
+            "test",
+            &config(),
+        )
+    }
+
+    async fn rest(stream: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        timeout(Duration::from_secs(5), stream.read_to_end(&mut text))
+            .await
+            .unwrap()
+            .unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_is_answered_and_the_connection_kept() {
+        let server = Running::start(hello(), config()).await;
+        let mut stream = server.connect().await;
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        assert_eq!(
+            rest(&mut stream).await.matches("HTTP/1.1 200 OK").count(),
+            2
+        );
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_slow_head_and_a_silent_connection_are_cut() {
+        let server = Running::start(hello(), config()).await;
+        for start in ["", "GET / HTTP/1.1\r\nhost:"] {
+            let mut stream = server.connect().await;
+            stream.write_all(start.as_bytes()).await.unwrap();
+            let began = Instant::now();
+            rest(&mut stream).await;
+            assert!(began.elapsed() < Duration::from_secs(3), "{start:?}");
+        }
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_oversized_head_is_refused() {
+        let server = Running::start(hello(), config()).await;
+        let mut stream = server.connect().await;
+        let head = format!(
+            "GET / HTTP/1.1\r\nhost: x\r\nx-big: {}",
+            "a".repeat(MAX_HEAD_BYTES)
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert!(rest(&mut stream).await.starts_with("HTTP/1.1 431 "));
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_in_flight_finishes_when_the_server_drains() {
+        let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (enter, wait) = (Arc::clone(&entered), Arc::clone(&go_on));
+        let slow = get(async move || {
+            enter.notify_one();
+            wait.notified().await;
+            "done"
+        });
+        let server = Running::start(Router::new().route("/", slow), config()).await;
+        let mut stream = server.connect().await;
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        entered.notified().await;
+        server.shutdown.trigger();
+        // The listener is gone before the request is: wait for that.
+        timeout(Duration::from_secs(5), async {
+            while TcpStream::connect(server.address).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        go_on.notify_one();
+        let answer = rest(&mut stream).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("done"),
+            "{answer}"
+        );
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn idle_connections_do_not_hold_up_the_end() {
+        let server = Running::start(
+            hello(),
+            HttpConfig {
+                header_timeout: Duration::from_secs(60),
+                ..config()
+            },
+        )
+        .await;
+        let mut stream = server.connect().await;
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        timeout(Duration::from_secs(3), server.stop())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_limit_wait_for_their_turn() {
+        let config = HttpConfig {
+            max_connections: 1,
+            header_timeout: Duration::from_secs(60),
+            ..config()
+        };
+        let server = Running::start(hello(), config).await;
+        let holder = server.connect().await;
+        let mut waiting = server.connect().await;
+        waiting
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let early = timeout(Duration::from_millis(100), waiting.readable()).await;
+        assert!(early.is_err(), "answered although the limit was reached");
+        drop(holder);
+        assert!(rest(&mut waiting).await.starts_with("HTTP/1.1 200 OK"));
+        server.stop().await.unwrap();
+    }
+}

@@ -1,0 +1,6 @@
+//! What a running service says about itself: logs and metrics.
+
+pub mod logs;
+pub mod metrics;
+pub mod names;
+mod process;

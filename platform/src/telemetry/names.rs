@@ -1,0 +1,121 @@
+//! Every metric's name, with its help text, its unit and its kind.
+//!
+//! Labels are routes, kinds and reasons: sets that are known beforehand.
+//! Tenants, users and raw paths are never labels.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Events accepted, by `kind`.
+pub const EVENTS_ACCEPTED: &str = "flowmeter_events_accepted_total";
+/// Events refused, by `kind` and `code`.
+pub const EVENTS_REFUSED: &str = "flowmeter_events_refused_total";
+/// HTTP answers, by `service`, `method`, `route` and `status`.
+pub const HTTP_REQUESTS: &str = "flowmeter_http_requests_total";
+/// Seconds to an HTTP answer's head, by `service`, `method` and `route`.
+pub const HTTP_REQUEST_DURATION: &str = "flowmeter_http_request_duration_seconds";
+/// Seconds to the broker's acknowledgement, by `kind`.
+pub const PUBLISH_DURATION: &str = "flowmeter_publish_duration_seconds";
+/// Records the broker did not acknowledge, by `reason`.
+pub const PUBLISH_FAILURES: &str = "flowmeter_publish_failures_total";
+/// Records admitted, by `kind`.
+pub const RECORDS_ADMITTED: &str = "flowmeter_records_admitted_total";
+/// Records refused to the dead letters, by `reason`.
+pub const DEAD_LETTERS: &str = "flowmeter_dead_letters_total";
+/// Records not yet consumed, by `group`, `topic` and `partition`.
+pub const CONSUMER_LAG: &str = "flowmeter_consumer_lag_records";
+/// Consumer sessions that ended, by `service` and `outcome`.
+pub const CONSUMER_SESSIONS: &str = "flowmeter_consumer_sessions_total";
+/// Seconds of one flush of the aggregator.
+pub const AGGREGATOR_FLUSH_DURATION: &str = "flowmeter_aggregator_flush_duration_seconds";
+/// Rollup deltas the aggregator published.
+pub const AGGREGATOR_DELTAS: &str = "flowmeter_aggregator_deltas_total";
+/// Seconds of one batch's database transaction in the sink.
+pub const SINK_BATCH_DURATION: &str = "flowmeter_sink_batch_duration_seconds";
+/// Rows the sink wrote, by `table`.
+pub const SINK_ROWS: &str = "flowmeter_sink_rows_total";
+/// Seconds of a database query, by `query`.
+pub const QUERY_DURATION: &str = "flowmeter_query_duration_seconds";
+/// Seconds from a record's log time until it is stored.
+pub const END_TO_END_DELAY: &str = "flowmeter_end_to_end_delay_seconds";
+/// Always 1, with the `version` as label.
+pub const BUILD_INFO: &str = "flowmeter_build_info";
+
+/// Bounds of the histogram buckets, in seconds: fine below a second, where
+/// the promises are, and up to the timeouts.
+pub const DURATION_BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// Bounds of the delay's buckets, in seconds: a backlog may be hours old.
+pub const DELAY_BUCKETS: [f64; 14] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0,
+];
+
+/// Tells the installed recorder each metric's help text and unit.
+pub(super) fn describe() {
+    describe_counter!(EVENTS_ACCEPTED, Unit::Count, "Events accepted, by kind.");
+    describe_counter!(
+        EVENTS_REFUSED,
+        Unit::Count,
+        "Events refused, by kind and code."
+    );
+    describe_counter!(
+        HTTP_REQUESTS,
+        Unit::Count,
+        "HTTP answers, by service, method, matched route and status."
+    );
+    describe_histogram!(
+        HTTP_REQUEST_DURATION,
+        Unit::Seconds,
+        "Time from a request's head to its answer's head."
+    );
+    describe_histogram!(
+        PUBLISH_DURATION,
+        Unit::Seconds,
+        "Time until the broker acknowledged a record, by kind."
+    );
+    describe_counter!(
+        PUBLISH_FAILURES,
+        Unit::Count,
+        "Records the broker did not acknowledge, by reason."
+    );
+    describe_counter!(RECORDS_ADMITTED, Unit::Count, "Records admitted, by kind.");
+    describe_counter!(
+        DEAD_LETTERS,
+        Unit::Count,
+        "Records refused to the dead letters, by reason."
+    );
+    describe_gauge!(
+        CONSUMER_LAG,
+        Unit::Count,
+        "Records not yet consumed, by group, topic and partition."
+    );
+    describe_counter!(
+        CONSUMER_SESSIONS,
+        Unit::Count,
+        "Consumer sessions that ended, by service and outcome."
+    );
+    describe_histogram!(
+        AGGREGATOR_FLUSH_DURATION,
+        Unit::Seconds,
+        "Time of one flush, transaction included."
+    );
+    describe_counter!(AGGREGATOR_DELTAS, Unit::Count, "Rollup deltas published.");
+    describe_histogram!(
+        SINK_BATCH_DURATION,
+        Unit::Seconds,
+        "Time of one batch's database transaction."
+    );
+    describe_counter!(SINK_ROWS, Unit::Count, "Rows written, by table.");
+    describe_histogram!(
+        QUERY_DURATION,
+        Unit::Seconds,
+        "Time of a database query, by query."
+    );
+    describe_histogram!(
+        END_TO_END_DELAY,
+        Unit::Seconds,
+        "Time from a record's log time until it is stored."
+    );
+    describe_gauge!(BUILD_INFO, Unit::Count, "Always 1; the version is a label.");
+}
