@@ -93,13 +93,18 @@ async fn the_api_role_gets_at_no_table_chunk_or_other_role() {
         .map(|t| format!("select from flowmeter.{t}"))
         .collect();
     statements.push(format!("select from {chunk}"));
+    let superuser: String =
+        sqlx::query_scalar("select quote_ident(rolname) from pg_roles where rolsuper limit 1")
+            .fetch_one(&owner)
+            .await
+            .unwrap();
+    statements.push(format!("set role {superuser}"));
     statements.extend(
         [
             "select from flowmeter.cursors",
             "select from flowmeter.migrations",
             "set role flowmeter_owner",
             "set role flowmeter_sink",
-            "set role postgres",
             "delete from tenant.command_executions",
             "create table public.x ()",
             "create table tenant.x ()",

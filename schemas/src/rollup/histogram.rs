@@ -1,0 +1,227 @@
+//! An exponential histogram of execution times, and quantiles out of it.
+//!
+//! Buckets grow by 2^(1/8), as in OpenTelemetry's exponential histogram of scale 3: it has
+//! no state but counts, so two merge by adding, and a quantile is known to within half a
+//! bucket, (2^(1/8) − 1) / (2^(1/8) + 1) = 4.33 %.
+
+use std::{iter, sync::LazyLock};
+
+/// Largest exponent: 2^22 ms is more than the hour an execution may take.
+const MAX_EXPONENT: u32 = 22;
+
+/// Upper bounds of the buckets, ⌊2^(i/8)⌋: bucket `i` holds the whole numbers above
+/// `BOUNDS[i - 1]` up to `BOUNDS[i]`. Some of the first hold none.
+static BOUNDS: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    (0..=MAX_EXPONENT * 8)
+        .map(|i| match i % 8 {
+            0 => 1 << (i / 8),
+            // Irrational, and never near enough to a whole number to round to it.
+            _ => 2f64.powf(f64::from(i) / 8.0).floor() as u64,
+        })
+        .collect()
+});
+
+/// Counts of execution times by size. Sparse: a rollup of few events is a few bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Histogram {
+    /// Slot and count, ascending, counts above zero. Slot 0 holds the zeros, slot `i + 1`
+    /// bucket `i`.
+    slots: Vec<(u16, u64)>,
+}
+
+/// The bytes are not a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a histogram")]
+pub struct MalformedHistogram;
+
+impl Histogram {
+    /// Counts one value in milliseconds. Beyond the last bucket it counts in the last.
+    pub fn add(&mut self, value: u64) {
+        let slot = match value {
+            0 => 0,
+            _ => 1 + BOUNDS.partition_point(|b| *b < value).min(BOUNDS.len() - 1),
+        };
+        self.add_to(slot as u16, 1);
+    }
+
+    /// Adds the counts of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        for (slot, count) in &other.slots {
+            self.add_to(*slot, *count);
+        }
+    }
+
+    fn add_to(&mut self, slot: u16, count: u64) {
+        match self.slots.binary_search_by_key(&slot, |(s, _)| *s) {
+            Ok(i) => self.slots[i].1 = self.slots[i].1.saturating_add(count),
+            Err(i) => self.slots.insert(i, (slot, count)),
+        }
+    }
+
+    /// How many values it holds.
+    pub fn count(&self) -> u64 {
+        self.slots.iter().fold(0, |n, (_, c)| n.saturating_add(*c))
+    }
+
+    /// The value of nearest rank `q` (0 to 1), within 4.5 % of it, in milliseconds; `None`
+    /// of no values. `min` and `max` are the exact extremes, which no estimate may pass.
+    pub fn quantile(&self, q: f64, min: u64, max: u64) -> Option<f64> {
+        // As PostgreSQL's percentile_disc does it.
+        let rank = ((q * self.count() as f64).ceil() as u64).max(1);
+        let mut below = 0u64;
+        let (slot, _) = self.slots.iter().find(|(_, count)| {
+            below = below.saturating_add(*count);
+            below >= rank
+        })?;
+        Some(estimate(*slot).clamp(min as f64, max as f64))
+    }
+
+    /// As bytes: per slot the gap to the one before and the count, both LEB128.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.slots.len() * 2);
+        let mut previous = 0;
+        for (slot, count) in &self.slots {
+            write_leb128(&mut bytes, u64::from(slot - previous));
+            write_leb128(&mut bytes, *count);
+            previous = *slot;
+        }
+        bytes
+    }
+
+    /// What [`Histogram::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, MalformedHistogram> {
+        let mut slots: Vec<(u16, u64)> = Vec::with_capacity(bytes.len() / 2);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let gap = read_leb128(&mut rest).ok_or(MalformedHistogram)?;
+            let count = read_leb128(&mut rest).ok_or(MalformedHistogram)?;
+            let previous = slots.last().map_or(0, |(slot, _)| u64::from(*slot));
+            let slot = previous.checked_add(gap).ok_or(MalformedHistogram)?;
+            if count == 0 || slot > BOUNDS.len() as u64 || (gap == 0 && !slots.is_empty()) {
+                return Err(MalformedHistogram);
+            }
+            slots.push((slot as u16, count));
+        }
+        Ok(Self { slots })
+    }
+}
+
+/// The number nearest, by ratio, to all whole numbers of a slot.
+fn estimate(slot: u16) -> f64 {
+    let Some(bucket) = usize::from(slot).checked_sub(1) else {
+        return 0.0;
+    };
+    let low = bucket.checked_sub(1).map_or(1, |b| BOUNDS[b] + 1) as f64;
+    let high = BOUNDS[bucket] as f64;
+    2.0 * low * high / (low + high)
+}
+
+fn write_leb128(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn read_leb128(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0u64;
+    for shift in iter::successors(Some(0u32), |s| Some(s + 7)).take_while(|s| *s < 64) {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u64::from(first & 0x7f);
+        if bits << shift >> shift != bits {
+            return None;
+        }
+        number |= bits << shift;
+        if first & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(values: &[u64]) -> Histogram {
+        let mut histogram = Histogram::default();
+        values.iter().for_each(|v| histogram.add(*v));
+        histogram
+    }
+
+    #[test]
+    fn no_bound_is_so_near_a_whole_number_that_rounding_could_move_it() {
+        for i in (0..=MAX_EXPONENT * 8).filter(|i| i % 8 != 0) {
+            let x = 2f64.powf(f64::from(i) / 8.0);
+            assert!((x - x.round()).abs() > 1e-6, "{i}");
+        }
+        assert_eq!(BOUNDS[8..=16], [2, 2, 2, 2, 2, 3, 3, 3, 4]);
+    }
+
+    #[test]
+    fn small_numbers_are_exact() {
+        for value in 0..=12 {
+            assert_eq!(of(&[value]).quantile(0.5, 0, 100), Some(value as f64));
+        }
+        assert_eq!(Histogram::default().quantile(0.5, 0, 0), None);
+    }
+
+    #[test]
+    fn malformed_bytes_are_refused() {
+        for bytes in [
+            &[1][..],
+            &[1, 0],
+            &[1, 1, 0, 1],
+            &[0xff; 12],
+            &[0xff, 0x7f, 1],
+        ] {
+            assert_eq!(
+                Histogram::from_bytes(bytes),
+                Err(MalformedHistogram),
+                "{bytes:?}"
+            );
+        }
+        // A value beyond u64.
+        assert_eq!(
+            read_leb128(&mut &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2][..]),
+            None
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_is_within_its_bound(
+            values in prop::collection::vec((0u32..=22).prop_flat_map(|e| 0..=(1u64 << e).min(3_600_000)), 1..300),
+            q in 0.0f64..=1.0,
+        ) {
+            let mut sorted = values.clone();
+            sorted.sort_unstable();
+            let rank = ((q * values.len() as f64).ceil() as usize).max(1);
+            let exact = sorted[rank - 1] as f64;
+            let estimated = of(&values).quantile(q, sorted[0], sorted[sorted.len() - 1]).unwrap();
+            prop_assert!((estimated - exact).abs() <= 0.045 * exact, "{} for {}", estimated, exact);
+        }
+
+        #[test]
+        fn bytes_go_both_ways(values in prop::collection::vec(0u64..=3_600_000, 0..50), n in 1u64..) {
+            let mut histogram = of(&values);
+            histogram.add_to(3, n);
+            prop_assert_eq!(Histogram::from_bytes(&histogram.to_bytes()), Ok(histogram));
+        }
+
+        #[test]
+        fn any_bytes_are_safe(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+            if let Ok(histogram) = Histogram::from_bytes(&bytes) {
+                prop_assert!(histogram.slots.is_sorted());
+                histogram.quantile(0.99, 0, u64::MAX);
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The rollup: what is kept of many events, and how two of them become one.
+
+mod batch;
+mod histogram;
+mod series;
+
+use crate::{Usd, event::Event, event::Status};
+
+pub use self::{
+    batch::{MalformedRollup, RollupBatch, RollupEntry},
+    histogram::{Histogram, MalformedHistogram},
+    series::{Scope, Series, SeriesKind},
+};
+
+/// What is kept of a set of events of one series in one window. A commutative monoid:
+/// [`Rollup::default`] is its identity and [`Rollup::merge`] its operation, so it does not
+/// matter in which order or grouping events are added up.
+///
+/// Counters stay at the end of their type; none comes near it within the limits of events.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rollup {
+    /// How many events.
+    pub count: u64,
+    /// How many of each [`Status`], in the order of [`Status::ALL`].
+    pub by_status: [u64; 4],
+    /// Execution times, if the series has any.
+    pub execution_time: Option<ExecutionTime>,
+    /// Tokens given to agents.
+    pub input_tokens: u64,
+    /// Tokens that agents answered.
+    pub output_tokens: u64,
+    /// What it cost.
+    pub cost: Usd,
+    /// Values, if the series has any.
+    pub values: Option<Values>,
+}
+
+/// Execution times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutionTime {
+    /// Their sum.
+    pub sum: u64,
+    /// The shortest.
+    pub min: u64,
+    /// The longest.
+    pub max: u64,
+    /// How many of which length.
+    pub histogram: Histogram,
+}
+
+/// The values of a productivity metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Values {
+    /// Their sum in units of 10⁻¹². Whole numbers, because floating-point sums depend on
+    /// their order.
+    pub sum: i128,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Rollup {
+    /// The rollup of one event; `None` of a kind that has no rollups.
+    pub fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::CommandExecution(e) => Some(Self::of_execution(e.status, e.execution_time_ms)),
+            Event::AgentInteraction(e) => Some(Self {
+                input_tokens: unsigned(e.input_tokens.unwrap_or(0)),
+                output_tokens: unsigned(e.output_tokens.unwrap_or(0)),
+                cost: e.cost_usd.unwrap_or(Usd::ZERO),
+                ..Self::of_execution(e.status, e.execution_time_ms)
+            }),
+            Event::ProductivityMetric(e) => Some(Self {
+                count: 1,
+                values: Some(Values {
+                    sum: exact_units(e.metric_value),
+                    min: e.metric_value,
+                    max: e.metric_value,
+                }),
+                ..Self::default()
+            }),
+            Event::UserSession(_) => None,
+        }
+    }
+
+    fn of_execution(status: Status, time: i64) -> Self {
+        let time = unsigned(time);
+        let mut histogram = Histogram::default();
+        histogram.add(time);
+        Self {
+            count: 1,
+            by_status: Status::ALL.map(|s| u64::from(s == status)),
+            execution_time: Some(ExecutionTime {
+                sum: time,
+                min: time,
+                max: time,
+                histogram,
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Adds `other` to this.
+    pub fn merge(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        for (mine, theirs) in self.by_status.iter_mut().zip(other.by_status) {
+            *mine = mine.saturating_add(theirs);
+        }
+        match (&mut self.execution_time, &other.execution_time) {
+            (Some(mine), Some(theirs)) => mine.merge(theirs),
+            (mine @ None, theirs) => mine.clone_from(theirs),
+            (Some(_), None) => {}
+        }
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.cost = self.cost.saturating_add(other.cost);
+        match (&mut self.values, &other.values) {
+            (Some(mine), Some(theirs)) => mine.merge(theirs),
+            (mine @ None, theirs) => *mine = *theirs,
+            (Some(_), None) => {}
+        }
+    }
+
+    /// How many ended with `status`.
+    pub fn with_status(&self, status: Status) -> u64 {
+        self.by_status[status as usize]
+    }
+
+    /// The execution time of nearest rank `q` (0 to 1) in milliseconds, within 4.5 %.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let time = self.execution_time.as_ref()?;
+        time.histogram.quantile(q, time.min, time.max)
+    }
+}
+
+impl ExecutionTime {
+    fn merge(&mut self, other: &Self) {
+        self.sum = self.sum.saturating_add(other.sum);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.histogram.merge(&other.histogram);
+    }
+}
+
+impl Values {
+    fn merge(&mut self, other: &Self) {
+        self.sum = self.sum.saturating_add(other.sum);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+}
+
+/// Validation leaves no negative number here.
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// `value` in units of 10⁻¹², rounded half to even; exact, unlike multiplying.
+fn exact_units(value: f64) -> i128 {
+    format!("{value:.12}").replace('.', "").parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;
