@@ -1,8 +1,12 @@
-//! Kafka: clients whose settings keep the promises of the design.
+//! Kafka: clients whose settings keep the promises of the design, and what all consumers of
+//! events decide alike.
 
+pub mod admission;
 pub mod client;
 pub mod consumer;
+pub mod dead_letters;
 pub mod producer;
+pub mod provision;
 pub mod registry;
 pub mod topics;
 pub mod transactions;

@@ -8,6 +8,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 
+use crate::config::KafkaConfig;
+
 /// Where Kafka is and how to talk to it.
 ///
 /// `properties` are librdkafka's own (`security.protocol`, `sasl.*`, `ssl.*` …).
@@ -41,6 +43,16 @@ impl KafkaClientConfig {
             // What is shown is the subscriber's filter's business (target `librdkafka`).
             .set_log_level(RDKafkaLogLevel::Info);
         config
+    }
+}
+
+impl From<&KafkaConfig> for KafkaClientConfig {
+    fn from(config: &KafkaConfig) -> Self {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Self {
+            brokers: config.brokers.clone(),
+            properties: config.properties.iter().map(owned).collect(),
+        }
     }
 }
 

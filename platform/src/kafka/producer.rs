@@ -268,7 +268,9 @@ impl Generation {
         }
         let mut record = FutureRecord::to(topic).key(key).payload(payload);
         if !headers.is_empty() {
-            record = record.headers(owned_headers(headers));
+            record = record.headers(owned_headers(
+                headers.iter().map(|(name, value)| (*name, Some(*value))),
+            ));
         }
         match self.producer.send_result(record) {
             Ok(future) => Ok(Delivery::new(future)),
@@ -291,16 +293,13 @@ fn enqueue_error(error: &KafkaError) -> EnqueueError {
 }
 
 /// Headers in the client library's form.
-pub(super) fn owned_headers(headers: &[(&str, &[u8])]) -> OwnedHeaders {
-    headers.iter().fold(
-        OwnedHeaders::new_with_capacity(headers.len()),
-        |owned, (key, value)| {
-            owned.insert(Header {
-                key,
-                value: Some(*value),
-            })
-        },
-    )
+pub(super) fn owned_headers<'a>(
+    headers: impl ExactSizeIterator<Item = (&'a str, Option<&'a [u8]>)>,
+) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(headers.len());
+    headers.fold(empty, |owned, (key, value)| {
+        owned.insert(Header { key, value })
+    })
 }
 
 #[cfg(test)]

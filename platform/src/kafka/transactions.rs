@@ -144,14 +144,16 @@ impl TransactionalProducer {
     pub fn send(
         &self,
         topic: &str,
-        key: &[u8],
-        payload: &[u8],
-        headers: &[(&str, &[u8])],
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
     ) -> Result<(), TransactionError> {
         let deadline = Instant::now() + self.timeout;
-        let mut record = BaseRecord::to(topic).key(key).payload(payload);
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+        record.key = key;
+        record.payload = payload;
         if !headers.is_empty() {
-            record = record.headers(owned_headers(headers));
+            record = record.headers(owned_headers(headers.iter().copied()));
         }
         loop {
             match self.producer.send(record) {

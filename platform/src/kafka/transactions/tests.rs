@@ -71,14 +71,14 @@ async fn records_and_offsets_are_committed_together_and_an_aborted_record_is_nev
 
     producer.begin().unwrap();
     producer
-        .send(&fixture.output, b"k", b"aborted", &[])
+        .send(&fixture.output, Some(b"k"), Some(b"aborted"), &[])
         .unwrap();
     producer.abort().unwrap();
     assert_eq!(consumer.committed(&partitions, TIMEOUT).unwrap(), [None]);
 
     producer.begin().unwrap();
     producer
-        .send(&fixture.output, b"k", b"committed", &[])
+        .send(&fixture.output, Some(b"k"), Some(b"committed"), &[])
         .unwrap();
     producer
         .commit(&fixture.offsets(7), &consumer.group_metadata().unwrap())
@@ -102,7 +102,7 @@ async fn a_commit_takes_less_than_a_flush_interval_or_two() {
         producer.begin().unwrap();
         for _ in 0..200 {
             producer
-                .send(&fixture.output, b"k", &[7; 300], &[])
+                .send(&fixture.output, Some(b"k"), Some(&[7; 300]), &[])
                 .unwrap();
         }
         let started = Instant::now();
@@ -131,7 +131,8 @@ async fn a_successor_fences_its_predecessor() {
     join(&consumer);
     let old = fixture.producer();
     old.begin().unwrap();
-    old.send(&fixture.output, b"k", b"zombie", &[]).unwrap();
+    old.send(&fixture.output, Some(b"k"), Some(b"zombie"), &[])
+        .unwrap();
     let new = fixture.producer();
     let error = old
         .commit(&fixture.offsets(3), &consumer.group_metadata().unwrap())
@@ -153,7 +154,9 @@ async fn a_record_that_cannot_be_delivered_fails_the_commit_and_a_later_transact
     let noise: Vec<u8> = (0..100_000)
         .flat_map(|_| *uuid::Uuid::new_v4().as_bytes())
         .collect();
-    producer.send(&fixture.output, b"k", &noise, &[]).unwrap();
+    producer
+        .send(&fixture.output, Some(b"k"), Some(&noise), &[])
+        .unwrap();
     let result = producer.commit(&fixture.offsets(3), &consumer.group_metadata().unwrap());
     assert!(
         matches!(result, Err(TransactionError::Abortable(_))),
@@ -164,7 +167,7 @@ async fn a_record_that_cannot_be_delivered_fails_the_commit_and_a_later_transact
     // The client may want a second abort before it gets a new epoch.
     let works = (0..3).any(|_| {
         producer.begin().unwrap();
-        let sent = producer.send(&fixture.output, b"k", b"v", &[]);
+        let sent = producer.send(&fixture.output, Some(b"k"), Some(b"v"), &[]);
         let metadata = consumer.group_metadata().unwrap();
         let done = sent.and_then(|()| producer.commit(&fixture.offsets(4), &metadata));
         if let Err(error) = &done {
