@@ -8,5 +8,6 @@ pub mod dead_letters;
 pub mod producer;
 pub mod provision;
 pub mod registry;
+pub mod sessions;
 pub mod topics;
 pub mod transactions;

@@ -14,6 +14,6 @@ pub use env::Env;
 pub use faults::{ConfigFault, ConfigFaults};
 pub use sections::{
     AdminConfig, HttpConfig, JWT_SECRET_MIN_BYTES, JwtConfig, LogConfig, LogFormat,
-    ServiceIdentity, deprecated_variables,
+    ServiceIdentity, data_retention, deprecated_variables,
 };
 pub use stores::{DatabaseConfig, KafkaConfig, KafkaProperties};

@@ -200,6 +200,12 @@ fn kernel_hostname() -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
+/// `DATA_RETENTION_DAYS`, default 90: how long events are kept, and so how old an arriving
+/// event may be.
+pub fn data_retention(env: &mut Env) -> Duration {
+    Duration::from_secs(86_400 * env.number("DATA_RETENTION_DAYS", 90, 1..=36_500))
+}
+
 /// One warning for each variable of the older service that is set and does
 /// nothing here. To be logged once at start.
 pub fn deprecated_variables(env: &mut Env) -> Vec<String> {

@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::config::KafkaConfig;
+
 pub use self::cache::{CacheSettings, SchemaCache};
 pub use self::framing::{FramingError, SCHEMA_ID_HEADER, SchemaRef, frame, split};
 
@@ -87,6 +89,14 @@ struct Answer {
 }
 
 impl RegistryClient {
+    /// A client of the configured registry, each request bounded by five seconds.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, without the URL.
+    pub fn connect(config: &KafkaConfig) -> Result<Self, String> {
+        Self::new(config.registry_url.expose_secret(), Duration::from_secs(5))
+    }
+
     /// A client for the API at `url`; user information in it becomes basic
     /// authentication. `timeout` bounds each request as a whole.
     ///
