@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use chrono::Utc;
-use platform::{http::problem::Problem, telemetry::names};
+use platform::{auth::Identity, http::problem::Problem, telemetry::names};
 use schemas::{EventKind, Timestamp, event::ValidationContext};
 use serde_json::value::RawValue;
 
@@ -18,6 +18,7 @@ use crate::{
     ids::EventIds,
     openapi as doc,
     prepare::{Entry, Judge},
+    publish::Publisher,
     refusal::field_error,
     request::{JsonBody, Poster, idempotency_key, malformed, one_key},
 };
@@ -168,12 +169,17 @@ pub(crate) async fn post_batch(
     // wait for.
     let judging = state.clone();
     let judged = tokio::task::spawn_blocking(move || entries(&judging.0, &poster, key, &body));
-    let mut entries = judged.await.map_err(Problem::internal)??;
+    let entries = judged.await.map_err(Problem::internal)??;
+    let outcomes = publish_all(&state.0.publisher, entries).await;
+    count(&outcomes);
+    Ok(batch_answer(&outcomes))
+}
 
+async fn publish_all(publisher: &Publisher, entries: Vec<Entry>) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(entries.len());
     let mut records = Vec::new();
     let mut published = Vec::new();
-    for (at, entry) in entries.drain(..).enumerate() {
+    for (at, entry) in entries.into_iter().enumerate() {
         let refusal = match entry.outcome {
             Ok(record) => {
                 records.push(record);
@@ -189,12 +195,11 @@ pub(crate) async fn post_batch(
             refusal,
         });
     }
-    let deliveries = state.0.publisher.publish(records).await;
+    let deliveries = publisher.publish(records).await;
     for (at, delivery) in published.into_iter().zip(deliveries) {
         outcomes[at].refusal = delivery.err();
     }
-    count(&outcomes);
-    Ok(batch_answer(&outcomes))
+    outcomes
 }
 
 fn entries(
@@ -213,11 +218,7 @@ fn entries(
 }
 
 impl Shared {
-    fn judge<'a>(
-        &'a self,
-        identity: &'a platform::auth::Identity,
-        timestamp: Option<Timestamp>,
-    ) -> Judge<'a> {
+    fn judge<'a>(&'a self, identity: &'a Identity, timestamp: Option<Timestamp>) -> Judge<'a> {
         let now = Timestamp::try_from(Utc::now()).expect("this is before the year 10000");
         Judge {
             identity,

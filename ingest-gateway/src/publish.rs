@@ -22,6 +22,7 @@ impl Publisher {
     /// Publishes the records and waits for every acknowledgement. All are queued before the
     /// first is waited for: they keep their order within a partition and share one linger.
     pub(crate) async fn publish(&self, records: Vec<Record>) -> Vec<Result<(), Refusal>> {
+        let began = Instant::now();
         let queued: Vec<_> = records
             .into_iter()
             .map(|record| {
@@ -29,7 +30,6 @@ impl Publisher {
                     .map(|delivery| (record.kind, delivery))
             })
             .collect();
-        let began = Instant::now();
         let outcomes = join_all(queued.into_iter().map(async |queued| {
             let (kind, delivery) = queued?;
             acknowledged(kind, delivery, began).await

@@ -32,6 +32,7 @@ pub(crate) struct Problem {
     code: String,
     /// The id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     instance: Option<String>,
 }
 
@@ -44,6 +45,7 @@ pub(crate) struct BadEvent {
     problem: Problem,
     /// All faults of an invalid event.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     errors: Option<Vec<FieldError>>,
 }
 
@@ -56,6 +58,7 @@ pub(crate) struct Unavailable {
     problem: Problem,
     /// Send the event again with this id: then it cannot count twice.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     event_id: Option<Uuid>,
 }
 
@@ -91,14 +94,17 @@ pub(crate) struct EventResult {
     /// Of a rejected event: what it would have been answered with alone. 503: send it again
     /// later, with this `event_id`; any other: mend it first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     http_status: Option<u16>,
     /// Of a rejected event: why, for programs. `invalid_event`, `duplicate_event_id`,
     /// `event_too_large`, `not_as_itself`, `not_your_team`, `broker_unavailable`,
     /// `queue_full` or `internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     code: Option<String>,
     /// Of a rejected event, at least one, with pointers from the event's root.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     errors: Option<Vec<FieldError>>,
 }
 
@@ -122,12 +128,16 @@ pub(crate) struct BadBatch {
     problem: Problem,
     /// The faults of the batch itself.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     errors: Option<Vec<FieldError>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     accepted: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     rejected: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     results: Option<Vec<EventResult>>,
 }
 
@@ -139,9 +149,12 @@ pub(crate) struct UnavailableBatch {
     #[serde(flatten)]
     problem: Problem,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     accepted: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     rejected: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     results: Option<Vec<EventResult>>,
 }

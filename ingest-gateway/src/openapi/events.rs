@@ -46,6 +46,17 @@ pub(crate) struct CommandExecution {
     context: Option<serde_json::Value>,
 }
 
+/// An amount of dollars, from 0 to 1000000000: a number, or a string of one for clients
+/// without decimals.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) enum Usd {
+    Number(f64),
+    #[schema(example = "0.25")]
+    Text(String),
+}
+
 /// An exchange with an AI agent.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -73,9 +84,7 @@ pub(crate) struct AgentInteraction {
     input_tokens: Option<i64>,
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     output_tokens: Option<i64>,
-    /// A decimal number, or a string of one for clients without decimals.
-    #[schema(value_type = Option<f64>, minimum = 0, maximum = 1_000_000_000)]
-    cost_usd: Option<f64>,
+    cost_usd: Option<Usd>,
     #[schema(min_length = 1, max_length = 255)]
     model: Option<String>,
     /// The command it belongs to.
