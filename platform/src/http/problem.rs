@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tracing::error;
 
 use super::request_id::RequestId;
@@ -38,11 +39,13 @@ pub struct Problem {
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    // Boxed because they are rare and a `Problem` is the error of many functions.
+    members: Option<Box<Map<String, Value>>>,
     retry_after: Option<Duration>,
-    challenge: Option<HeaderValue>,
+    challenge: Option<&'static str>,
 }
 
-/// The body, in the words of RFC 9457 with three members of our own.
+/// The body, in the words of RFC 9457 with members of our own.
 #[derive(Serialize)]
 struct Body<'a> {
     r#type: String,
@@ -54,6 +57,8 @@ struct Body<'a> {
     instance: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(flatten)]
+    members: Option<&'a Map<String, Value>>,
 }
 
 impl Problem {
@@ -70,6 +75,7 @@ impl Problem {
             code: code.into(),
             detail: detail.into(),
             errors: Vec::new(),
+            members: None,
             retry_after: None,
             challenge: None,
         }
@@ -91,9 +97,7 @@ impl Problem {
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, code, detail);
-        problem.challenge = Some(HeaderValue::from_static(
-            "Bearer realm=\"flowmeter\", error=\"invalid_token\"",
-        ));
+        problem.challenge = Some("Bearer realm=\"flowmeter\", error=\"invalid_token\"");
         problem
     }
 
@@ -105,7 +109,7 @@ impl Problem {
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, code, detail);
-        problem.challenge = Some(HeaderValue::from_static("Bearer realm=\"flowmeter\""));
+        problem.challenge = Some("Bearer realm=\"flowmeter\"");
         problem
     }
 
@@ -200,6 +204,16 @@ impl Problem {
         self
     }
 
+    /// With a further member of the body (RFC 9457, section 3.2). The name must be none
+    /// that every problem has.
+    #[must_use]
+    pub fn member(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.members
+            .get_or_insert_default()
+            .insert(name.to_owned(), value.into());
+        self
+    }
+
     /// With a `Retry-After`, rounded up to whole seconds, at least one.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
@@ -245,6 +259,7 @@ impl IntoResponse for Problem {
             code: &self.code,
             instance: id.as_ref().map(RequestId::as_str),
             errors: &self.errors,
+            members: self.members.as_deref(),
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
@@ -253,7 +268,10 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, whole_seconds_up(wait).into());
         }
         if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
         }
         response
     }
@@ -327,6 +345,16 @@ mod tests {
                 "errors": [{"pointer": "/a/0", "code": "range", "message": "too large"}],
             })
         );
+    }
+
+    #[tokio::test]
+    async fn a_problem_may_have_members_of_its_own() {
+        let response = Problem::bad_request("none", "None.")
+            .member("accepted", 0)
+            .into_response();
+        let body = body(response).await;
+        assert_eq!(body["accepted"], 0);
+        assert_eq!(body["code"], "none");
     }
 
     #[tokio::test]

@@ -1,0 +1,160 @@
+//! The bodies of answers, as documented.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What is wrong with one field.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct FieldError {
+    /// JSON pointer (RFC 6901) from the event's or the batch's root.
+    pointer: String,
+    /// Stable, for programs.
+    code: String,
+    /// For people.
+    message: String,
+}
+
+/// An error (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct Problem {
+    /// `urn:flowmeter:problem:` and the code.
+    #[schema(example = "urn:flowmeter:problem:malformed_json")]
+    r#type: String,
+    title: String,
+    status: u16,
+    /// For people.
+    detail: String,
+    /// Stable, for programs.
+    #[schema(example = "malformed_json")]
+    code: String,
+    /// The id of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    instance: Option<String>,
+}
+
+/// The event, or the request, has faults: `code` is `invalid_event`, `malformed_json`,
+/// `invalid_idempotency_key` or `incomplete_body`.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct BadEvent {
+    #[serde(flatten)]
+    problem: Problem,
+    /// All faults of an invalid event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    errors: Option<Vec<FieldError>>,
+}
+
+/// The event could not be confirmed as stored: `code` is `broker_unavailable`, `queue_full`
+/// or `timeout`.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct Unavailable {
+    #[serde(flatten)]
+    problem: Problem,
+    /// Send the event again with this id: then it cannot count twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    event_id: Option<Uuid>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) enum EventKind {
+    CommandExecution,
+    AgentInteraction,
+    ProductivityMetric,
+    UserSession,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) enum ResultStatus {
+    Accepted,
+    Rejected,
+}
+
+/// What came of one event.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct EventResult {
+    /// The event's place in the list of its kind.
+    index: u32,
+    kind: EventKind,
+    /// The event's id; null for a rejected event that has no readable one.
+    #[schema(required)]
+    event_id: Option<Uuid>,
+    status: ResultStatus,
+    /// Of a rejected event: what it would have been answered with alone. 503: send it again
+    /// later, with this `event_id`; any other: mend it first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    http_status: Option<u16>,
+    /// Of a rejected event: why, for programs. `invalid_event`, `duplicate_event_id`,
+    /// `event_too_large`, `not_as_itself`, `not_your_team`, `broker_unavailable`,
+    /// `queue_full` or `internal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    code: Option<String>,
+    /// Of a rejected event, at least one, with pointers from the event's root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    errors: Option<Vec<FieldError>>,
+}
+
+/// What came of a batch. The results are in the order `command_executions`,
+/// `agent_interactions`, `productivity_metrics`, `user_sessions`, and within each as sent.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct BatchAnswer {
+    accepted: u32,
+    rejected: u32,
+    results: Vec<EventResult>,
+}
+
+/// Nothing was accepted. `code` is `no_event_accepted`, with a result for every event; or,
+/// without results, `invalid_batch` (with `errors`), `malformed_json`, `incomplete_body`,
+/// `invalid_idempotency_key` or `idempotency_key_conflict`.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct BadBatch {
+    #[serde(flatten)]
+    problem: Problem,
+    /// The faults of the batch itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    errors: Option<Vec<FieldError>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    accepted: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rejected: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    results: Option<Vec<EventResult>>,
+}
+
+/// No event could be confirmed as stored: `code` is `broker_unavailable`, `queue_full` or,
+/// without results, `timeout`.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct UnavailableBatch {
+    #[serde(flatten)]
+    problem: Problem,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    accepted: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rejected: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    results: Option<Vec<EventResult>>,
+}
