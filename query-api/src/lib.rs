@@ -1,1 +1,19 @@
 //! Answers queries over rollups, each organization its own.
+//!
+//! The organization comes from the token alone, and the database shows a
+//! transaction that organization's rows and no others.
+
+mod aggregated;
+mod config;
+mod failure;
+mod health;
+mod openapi;
+mod service;
+mod timing;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::QueryConfig;
+pub use openapi::openapi;
+pub use service::start;

@@ -1,0 +1,278 @@
+//! What is answered, in JSON.
+
+use schemas::{
+    Rollup, Usd,
+    event::Status,
+    rollup::{SeriesKind, Values},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    fold::Group,
+    group::{GroupBy, Key},
+    params::Query,
+};
+
+/// A page of rows.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Aggregated {
+    /// The rows' window.
+    #[schema(example = "1h")]
+    pub(crate) window: &'static str,
+    /// By what the rows are grouped.
+    #[schema(example = "command")]
+    pub(crate) group_by: &'static str,
+    /// The range's start, as given or by default.
+    #[schema(format = DateTime)]
+    pub(crate) start_date: String,
+    /// The range's end, as given or by default.
+    #[schema(format = DateTime)]
+    pub(crate) end_date: String,
+    /// The rows by bucket and group, ascending; the null group is a bucket's last.
+    pub(crate) data: Vec<AggregatedRow>,
+    /// To be sent as `cursor` for the next page; null on the last.
+    pub(crate) next_cursor: Option<String>,
+    /// How long the query took, in milliseconds.
+    pub(crate) query_time_ms: f64,
+}
+
+/// One group in one bucket. A row exists only where there were events.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AggregatedRow {
+    /// The bucket's start.
+    #[schema(format = DateTime)]
+    pub(crate) bucket_start: String,
+    /// The bucket's length.
+    #[schema(example = "1h")]
+    pub(crate) window: &'static str,
+    /// With `group_by=user`; null for the events without a user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>, required = false)]
+    pub(crate) user_id: Option<Option<Uuid>>,
+    /// With `group_by=team`; null for the events without a team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>, required = false)]
+    pub(crate) team_id: Option<Option<Uuid>>,
+    /// With `group_by=command`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) command_name: Option<String>,
+    /// With `group_by=agent`; of all its models together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) agent_name: Option<String>,
+    /// With `group_by=metric_type`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) metric_type: Option<String>,
+    /// Command executions; absent when grouped by agent or metric type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Executions, required = false)]
+    pub(crate) commands: Option<Executions>,
+    /// Agent interactions; absent when grouped by command or metric type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = AgentExecutions, required = false)]
+    pub(crate) agents: Option<AgentExecutions>,
+    /// Productivity metrics; absent when grouped by command or agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Metrics, required = false)]
+    pub(crate) metrics: Option<Metrics>,
+}
+
+/// Executions by how they ended, and how long they took.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Executions {
+    /// How many.
+    count: u64,
+    /// How many succeeded.
+    success: u64,
+    /// How many failed.
+    error: u64,
+    /// How many ran out of time.
+    timeout: u64,
+    /// How many were cancelled.
+    cancelled: u64,
+    /// `error / count`; null when there were none.
+    error_rate: Option<f64>,
+    /// How long they took, in milliseconds; null when there were none.
+    execution_time_ms: Option<ExecutionTimeMs>,
+}
+
+/// Executions of agents, and what they used.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AgentExecutions {
+    #[serde(flatten)]
+    executions: Executions,
+    /// Tokens given to agents.
+    input_tokens: u64,
+    /// Tokens that agents answered.
+    output_tokens: u64,
+    /// US dollars, exactly, hence as text.
+    #[schema(example = "0.0125")]
+    cost_usd: String,
+}
+
+/// Execution times in milliseconds. Sum, extremes and mean are exact, the
+/// quantiles within 4.5 %.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExecutionTimeMs {
+    sum: u64,
+    min: u64,
+    max: u64,
+    mean: f64,
+    p50: f64,
+    p95: f64,
+    p99: f64,
+}
+
+/// Productivity metrics.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Metrics {
+    /// How many.
+    count: u64,
+    /// Their values: of one type only, since those of different types do not
+    /// add up. Null unless rows are grouped by metric type or `metric_types`
+    /// names one; and when there were none.
+    value: Option<MetricValue>,
+}
+
+/// The values of a metric.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MetricValue {
+    sum: f64,
+    min: f64,
+    max: f64,
+    mean: f64,
+}
+
+impl AggregatedRow {
+    pub(crate) fn of(group: Group, query: &Query) -> Self {
+        let holds = |kind| query.group_by.holds(kind);
+        let (id, name) = match group.key {
+            Key::All => (None, None),
+            Key::Id(id) => (Some(id), None),
+            Key::Name(name) => (None, Some(name)),
+        };
+        let id_of = |group_by| id.filter(|_| query.group_by == group_by);
+        let name_of = |group_by| name.clone().filter(|_| query.group_by == group_by);
+        Self {
+            bucket_start: group.bucket_start.to_string(),
+            window: query.window.as_str(),
+            user_id: id_of(GroupBy::User),
+            team_id: id_of(GroupBy::Team),
+            command_name: name_of(GroupBy::Command),
+            agent_name: name_of(GroupBy::Agent),
+            metric_type: name_of(GroupBy::MetricType),
+            commands: holds(SeriesKind::Command).then(|| Executions::of(&group.commands)),
+            agents: holds(SeriesKind::Agent).then(|| AgentExecutions::of(&group.agents)),
+            metrics: holds(SeriesKind::Metric)
+                .then(|| Metrics::of(&group.metrics, query.adds_values())),
+        }
+    }
+}
+
+impl Executions {
+    fn of(rollup: &Rollup) -> Self {
+        let error = rollup.with_status(Status::Error);
+        Self {
+            count: rollup.count,
+            success: rollup.with_status(Status::Success),
+            error,
+            timeout: rollup.with_status(Status::Timeout),
+            cancelled: rollup.with_status(Status::Cancelled),
+            error_rate: ratio(error as f64, rollup.count),
+            execution_time_ms: ExecutionTimeMs::of(rollup),
+        }
+    }
+}
+
+impl AgentExecutions {
+    fn of(rollup: &Rollup) -> Self {
+        Self {
+            executions: Executions::of(rollup),
+            input_tokens: rollup.input_tokens,
+            output_tokens: rollup.output_tokens,
+            cost_usd: rollup.cost.to_string(),
+        }
+    }
+}
+
+impl ExecutionTimeMs {
+    fn of(rollup: &Rollup) -> Option<Self> {
+        let time = rollup.execution_time.as_ref()?;
+        Some(Self {
+            sum: time.sum,
+            min: time.min,
+            max: time.max,
+            mean: ratio(time.sum as f64, rollup.count)?,
+            p50: rollup.quantile(0.5)?,
+            p95: rollup.quantile(0.95)?,
+            p99: rollup.quantile(0.99)?,
+        })
+    }
+}
+
+impl Metrics {
+    fn of(rollup: &Rollup, adds_values: bool) -> Self {
+        let values = rollup.values.filter(|_| adds_values);
+        Self {
+            count: rollup.count,
+            value: values.and_then(|values| MetricValue::of(values, rollup.count)),
+        }
+    }
+}
+
+impl MetricValue {
+    fn of(values: Values, count: u64) -> Option<Self> {
+        // By its text, which gives the nearest number; dividing would round twice.
+        let sum: f64 = Usd::from_units(values.sum).to_string().parse().ok()?;
+        Some(Self {
+            sum,
+            min: values.min,
+            max: values.max,
+            mean: ratio(sum, count)?,
+        })
+    }
+}
+
+/// Of nothing, unknown.
+fn ratio(part: f64, count: u64) -> Option<f64> {
+    (count > 0).then(|| part / count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_a_count_of_zero_and_no_rate() {
+        let nothing = Executions::of(&Rollup::default());
+        assert_eq!(
+            to_value(nothing).unwrap(),
+            json!({
+                "count": 0, "success": 0, "error": 0, "timeout": 0, "cancelled": 0,
+                "error_rate": null, "execution_time_ms": null,
+            })
+        );
+        let metrics = Metrics::of(&Rollup::default(), true);
+        assert_eq!(
+            to_value(metrics).unwrap(),
+            json!({"count": 0, "value": null})
+        );
+    }
+
+    #[test]
+    fn a_sum_of_values_is_the_nearest_number() {
+        let values = Values {
+            sum: 300_000_000_000,
+            min: 0.1,
+            max: 0.2,
+        };
+        let value = MetricValue::of(values, 2).unwrap();
+        assert_eq!((value.sum, value.mean), (0.3, 0.15));
+    }
+}

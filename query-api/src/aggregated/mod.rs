@@ -1,0 +1,99 @@
+//! `GET /api/metrics/aggregated`: rows of rollups by bucket and group.
+
+mod answer;
+mod cursor;
+mod fold;
+mod group;
+mod params;
+mod rows;
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Json, Router,
+    extract::{Query as QueryString, State, rejection::QueryRejection},
+    routing::get,
+};
+use chrono::Utc;
+use platform::{
+    auth::{Identity, may_read_aggregates},
+    database::TenantDb,
+    http::problem::Problem,
+};
+use schemas::Timestamp;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+pub(crate) use self::answer::Aggregated;
+use self::{
+    answer::AggregatedRow,
+    fold::{Group, Page},
+    params::Query,
+};
+use crate::{failure::QueryFailure, service::AppState, timing};
+
+/// The path.
+pub(crate) const PATH: &str = "/api/metrics/aggregated";
+
+/// The longest a query may take as a whole; each of its statements has the same bound.
+const QUERY_BOUND: Duration = Duration::from_secs(10);
+
+/// The route.
+pub(crate) fn router() -> Router<AppState> {
+    Router::new().route(PATH, get(aggregated))
+}
+
+pub(crate) async fn aggregated(
+    State(state): State<AppState>,
+    identity: Identity,
+    pairs: Result<QueryString<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Json<Aggregated>, Problem> {
+    may_read_aggregates(&identity)?;
+    let QueryString(pairs) = pairs?;
+    let now = Timestamp::try_from(Utc::now()).map_err(Problem::internal)?;
+    let query = Query::parse(&pairs, now).map_err(params::problem)?;
+
+    let started = Instant::now();
+    let read = read_page(&state.database, identity.organization_id, &query);
+    let outcome = match timeout(QUERY_BOUND, read).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(QueryFailure::TooLong),
+    };
+    let elapsed = started.elapsed();
+    timing::record("aggregated", elapsed, state.slow_query);
+    let (groups, more) = outcome?;
+    Ok(Json(answer(&query, groups, more, elapsed)))
+}
+
+async fn read_page(
+    database: &TenantDb,
+    organization_id: Uuid,
+    query: &Query,
+) -> Result<(Vec<Group>, bool), QueryFailure> {
+    let mut transaction = database.begin(organization_id).await?;
+    let mut page = Page::new(query.limit);
+    rows::read(&mut transaction, query, |stored| page.push(stored)).await?;
+    transaction.finish().await?;
+    Ok(page.finish())
+}
+
+fn answer(query: &Query, groups: Vec<Group>, more: bool, elapsed: Duration) -> Aggregated {
+    let last = groups.last().filter(|_| more);
+    let next_cursor = last.map(|group| {
+        let cursor = query.cursor_after(group.bucket_start, group.key.clone());
+        cursor.encode()
+    });
+    let data = groups
+        .into_iter()
+        .map(|group| AggregatedRow::of(group, query))
+        .collect();
+    Aggregated {
+        window: query.window.as_str(),
+        group_by: query.group_by.as_str(),
+        start_date: query.start.to_string(),
+        end_date: query.end.to_string(),
+        data,
+        next_cursor,
+        query_time_ms: timing::millis(elapsed),
+    }
+}

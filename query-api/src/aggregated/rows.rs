@@ -1,0 +1,252 @@
+//! The rollups that a query asks for, out of the database in the order of its rows.
+
+use std::ops::ControlFlow;
+
+use chrono::{DateTime, Utc};
+use platform::database::TenantTx;
+use schemas::{
+    Rollup, Timestamp, Usd,
+    rollup::{ExecutionTime, Histogram, SeriesKind, Values},
+};
+use sqlx::{AssertSqlSafe, Postgres, QueryBuilder, Row, postgres::PgRow};
+use uuid::Uuid;
+
+use super::{
+    fold::StoredRollup,
+    group::{Column, GroupBy, Key, scope_for},
+    params::Query,
+};
+use crate::failure::QueryFailure;
+
+/// Rollups fetched at once. Memory holds this many whatever the query.
+const BATCH: usize = 2000;
+
+/// Hands over the rollups from the query's first row on, by bucket and group,
+/// until there are no more or `each` breaks off.
+///
+/// Through a cursor of the server: a plain query that is broken off must still
+/// be read to its end before its connection is of use again.
+pub(super) async fn read(
+    transaction: &mut TenantTx,
+    query: &Query,
+    mut each: impl FnMut(StoredRollup) -> ControlFlow<()>,
+) -> Result<(), QueryFailure> {
+    let connection = transaction.connection();
+    statement(query)
+        .build()
+        // Each query has a text and a plan of its own.
+        .persistent(false)
+        .execute(&mut *connection)
+        .await?;
+    let fetch = format!("fetch forward {BATCH} from rollups_read");
+    loop {
+        let batch = sqlx::query(AssertSqlSafe(fetch.as_str()))
+            .persistent(false)
+            .fetch_all(&mut *connection)
+            .await?;
+        for row in &batch {
+            if each(stored(row, query.group_by)?).is_break() {
+                return Ok(());
+            }
+        }
+        if batch.len() < BATCH {
+            return Ok(());
+        }
+    }
+}
+
+fn statement(query: &Query) -> QueryBuilder<Postgres> {
+    let group = query.group_by.column();
+    let (key_id, key_name) = match group {
+        Column::None => ("null::uuid", "null::text"),
+        Column::Id(column) => (column, "null::text"),
+        Column::Name(column) => ("null::uuid", column),
+    };
+    // Sums are numeric, which the driver hands over as text alone.
+    let mut sql = QueryBuilder::new(format!(
+        "declare rollups_read no scroll cursor for \
+         select bucket_start, {key_id} as key_id, {key_name} as key_name, kind, event_count, \
+         success_count, error_count, timeout_count, cancelled_count, \
+         execution_time_sum::text, execution_time_min, execution_time_max, histogram, \
+         input_tokens::text, output_tokens::text, cost_usd::text, \
+         value_sum::text, value_min, value_max \
+         from tenant.rollups_{window} where scope = ",
+        window = query.window
+    ));
+    sql.push_bind(scope_for(&query.filter, query.group_by).as_str());
+    push_range(&mut sql, query, group);
+    push_filter(&mut sql, query);
+    sql.push(" order by bucket_start");
+    match group {
+        Column::None => {}
+        Column::Id(column) => {
+            sql.push(format!(", {column} nulls last"));
+        }
+        Column::Name(column) => {
+            sql.push(format!(", {column}"));
+        }
+    }
+    sql
+}
+
+/// The buckets, and of the first one the groups that were not answered yet.
+fn push_range(sql: &mut QueryBuilder<Postgres>, query: &Query, group: Column) {
+    // Bare comparisons of bucket_start with values: only by them are chunks left out.
+    let first = query.window.start(query.start);
+    let from = match &query.after {
+        Some((bucket_start, _)) => first.max(*bucket_start),
+        None => first,
+    };
+    sql.push(" and bucket_start >= ").push_bind(instant(from));
+    sql.push(" and bucket_start < ")
+        .push_bind(instant(query.end));
+    let Some((bucket_start, key)) = &query.after else {
+        return;
+    };
+    sql.push(" and (bucket_start > ")
+        .push_bind(instant(*bucket_start));
+    match (group, key) {
+        (Column::Id(column), Key::Id(Some(id))) => {
+            sql.push(format!(" or {column} is null or {column} > "))
+                .push_bind(*id);
+        }
+        (Column::Name(column), Key::Name(name)) => {
+            sql.push(format!(" or {column} > ")).push_bind(name.clone());
+        }
+        // A bucket's only or last group: nothing of this bucket is left.
+        _ => {}
+    }
+    sql.push(")");
+}
+
+fn push_filter(sql: &mut QueryBuilder<Postgres>, query: &Query) {
+    if let Some(kind) = query.group_by.kind() {
+        sql.push(" and kind = ").push_bind(kind.as_str());
+    }
+    let filter = &query.filter;
+    for (column, id) in [
+        ("user_id", filter.user_id),
+        ("team_id", filter.team_id),
+        ("project_id", filter.project_id),
+    ] {
+        if let Some(id) = id {
+            sql.push(format!(" and {column} = ")).push_bind(id);
+        }
+    }
+    if let Some(types) = &filter.metric_types {
+        sql.push(" and (kind <> 'metric' or name = any(")
+            .push_bind(types.clone())
+            .push("))");
+    }
+}
+
+fn instant(timestamp: Timestamp) -> DateTime<Utc> {
+    timestamp.into()
+}
+
+fn stored(row: &PgRow, group_by: GroupBy) -> Result<StoredRollup, QueryFailure> {
+    let bucket_start: DateTime<Utc> = row.try_get("bucket_start")?;
+    let key = match group_by.column() {
+        Column::None => Key::All,
+        Column::Id(_) => Key::Id(row.try_get::<Option<Uuid>, _>("key_id")?),
+        Column::Name(_) => Key::Name(row.try_get("key_name")?),
+    };
+    let kind = match row.try_get("kind")? {
+        "command" => SeriesKind::Command,
+        "agent" => SeriesKind::Agent,
+        "metric" => SeriesKind::Metric,
+        _ => return Err(QueryFailure::Malformed("kind")),
+    };
+    Ok(StoredRollup {
+        bucket_start: Timestamp::try_from(bucket_start)
+            .map_err(|_| QueryFailure::Malformed("bucket_start"))?,
+        key,
+        kind,
+        rollup: Rollup {
+            count: count(row, "event_count")?,
+            by_status: [
+                count(row, "success_count")?,
+                count(row, "error_count")?,
+                count(row, "timeout_count")?,
+                count(row, "cancelled_count")?,
+            ],
+            execution_time: execution_time(row)?,
+            input_tokens: whole(row.try_get("input_tokens")?)?,
+            output_tokens: whole(row.try_get("output_tokens")?)?,
+            cost: Usd::from_units(units(row.try_get("cost_usd")?)?),
+            values: values(row)?,
+        },
+    })
+}
+
+fn execution_time(row: &PgRow) -> Result<Option<ExecutionTime>, QueryFailure> {
+    let (min, max): (Option<i64>, Option<i64>) = (
+        row.try_get("execution_time_min")?,
+        row.try_get("execution_time_max")?,
+    );
+    let (Some(min), Some(max)) = (min, max) else {
+        return Ok(None);
+    };
+    Ok(Some(ExecutionTime {
+        sum: whole(row.try_get("execution_time_sum")?)?,
+        min: unsigned(min),
+        max: unsigned(max),
+        histogram: Histogram::from_bytes(row.try_get("histogram")?)
+            .map_err(|_| QueryFailure::Malformed("histogram"))?,
+    }))
+}
+
+fn values(row: &PgRow) -> Result<Option<Values>, QueryFailure> {
+    let sum: Option<&str> = row.try_get("value_sum")?;
+    let (min, max) = (row.try_get("value_min")?, row.try_get("value_max")?);
+    let (Some(sum), Some(min), Some(max)) = (sum, min, max) else {
+        return Ok(None);
+    };
+    let sum = units(sum)?;
+    Ok(Some(Values { sum, min, max }))
+}
+
+fn count(row: &PgRow, column: &str) -> Result<u64, QueryFailure> {
+    Ok(unsigned(row.try_get(column)?))
+}
+
+/// Nothing stored is negative.
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// A whole `numeric`; like the rollup's own sums it stays at the end of its type.
+fn whole(text: &str) -> Result<u64, QueryFailure> {
+    let number: u128 = text.parse().map_err(|_| QueryFailure::Malformed("sum"))?;
+    Ok(u64::try_from(number).unwrap_or(u64::MAX))
+}
+
+/// A `numeric` of twelve decimals in units of the last one; likewise.
+fn units(text: &str) -> Result<i128, QueryFailure> {
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-');
+    match text.parse::<Usd>() {
+        Ok(sum) => Ok(sum.units()),
+        Err(_) if text.is_empty() || !text.chars().all(is_number) => {
+            Err(QueryFailure::Malformed("sum"))
+        }
+        Err(_) if text.starts_with('-') => Ok(i128::MIN),
+        Err(_) => Ok(i128::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_stay_at_the_end_of_their_type() {
+        assert_eq!(whole("18446744073709551616").unwrap(), u64::MAX);
+        assert_eq!(units("1.5").unwrap(), 1_500_000_000_000);
+        let huge = "9".repeat(38);
+        assert_eq!(units(&format!("{huge}.0")).unwrap(), i128::MAX);
+        assert_eq!(units(&format!("-{huge}")).unwrap(), i128::MIN);
+        for broken in ["NaN", "", "Infinity"] {
+            assert!(units(broken).is_err() && whole(broken).is_err(), "{broken}");
+        }
+    }
+}
