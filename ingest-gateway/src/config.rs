@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::config::{Env, HttpConfig, JwtConfig, KafkaConfig};
+use platform::config::{Env, HttpConfig, JwtConfig, KafkaConfig, data_retention};
 
 const LONGEST_PUBLISH: Duration = Duration::from_secs(10);
 const SHORTEST_PUBLISH: Duration = Duration::from_millis(100);
@@ -17,7 +17,7 @@ pub struct GatewayConfig {
     /// `MAX_BATCH_SIZE`, default 1000: the most events of one batch, all kinds together.
     pub max_batch_size: usize,
     /// `DATA_RETENTION_DAYS`, default 90: events older than that are refused.
-    pub retention_days: u32,
+    pub retention: Duration,
     /// `PUBLISH_TIMEOUT_MS`, below `REQUEST_TIMEOUT_MS`; default half of that, at most 10 s:
     /// how long the broker may take to acknowledge.
     pub publish_timeout: Duration,
@@ -31,13 +31,9 @@ impl GatewayConfig {
             kafka: KafkaConfig::from_env(env),
             jwt: JwtConfig::from_env(env),
             max_batch_size: env.number("MAX_BATCH_SIZE", 1000, 1..=10_000),
-            retention_days: env.number("DATA_RETENTION_DAYS", 90, 1..=36_500),
+            retention: data_retention(env),
             publish_timeout: publish_timeout(env, request_timeout),
         }
-    }
-
-    pub(crate) fn retention_seconds(&self) -> i64 {
-        i64::from(self.retention_days) * 86_400
     }
 }
 
@@ -70,9 +66,11 @@ mod tests {
     #[test]
     fn the_defaults() {
         let config = read(&[]).unwrap();
-        assert_eq!((config.max_batch_size, config.retention_days), (1000, 90));
+        assert_eq!(
+            (config.max_batch_size, config.retention.as_secs()),
+            (1000, 90 * 86_400)
+        );
         assert_eq!(config.publish_timeout, Duration::from_secs(10));
-        assert_eq!(config.retention_seconds(), 7_776_000);
     }
 
     #[test]

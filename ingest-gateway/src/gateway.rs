@@ -18,7 +18,6 @@ use platform::{
     },
 };
 use schemas::{EventKind, Topics};
-use secrecy::ExposeSecret;
 
 use crate::{
     GatewayConfig, handlers, publish::Publisher, refusal::MAX_EVENT_BYTES, registration::schema_ids,
@@ -26,7 +25,6 @@ use crate::{
 
 /// Largest body of a batch.
 const MAX_BATCH_BYTES: usize = 10 << 20;
-const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 const REGISTRY_PATIENCE: Duration = Duration::from_secs(30);
 /// Below the bound of a health check, so that the answer is the broker's and not a timeout.
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -64,8 +62,7 @@ impl Gateway {
     /// client library refuses a setting.
     pub async fn start(config: &GatewayConfig, health: &Health) -> anyhow::Result<Self> {
         let topics = Topics::new(&config.kafka.topic_prefix);
-        let url = config.kafka.registry_url.expose_secret();
-        let registry = RegistryClient::new(url, REGISTRY_TIMEOUT)
+        let registry = RegistryClient::connect(&config.kafka)
             .map_err(|fault| anyhow!("SCHEMA_REGISTRY_URL {fault}"))?;
         let schema_ids = schema_ids(&registry, &topics, REGISTRY_PATIENCE).await?;
         let producer = Arc::new(producer(config)?);
@@ -78,7 +75,7 @@ impl Gateway {
             },
             schema_ids,
             max_batch_size: config.max_batch_size,
-            retention_seconds: config.retention_seconds(),
+            retention_seconds: i64::try_from(config.retention.as_secs()).unwrap_or(i64::MAX),
         };
         Ok(Self {
             state: GatewayState(Arc::new(shared)),
@@ -112,15 +109,7 @@ impl Gateway {
 }
 
 fn producer(config: &GatewayConfig) -> anyhow::Result<EventProducer> {
-    let client = KafkaClientConfig {
-        brokers: config.kafka.brokers.clone(),
-        properties: config
-            .kafka
-            .properties
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-    };
+    let client = KafkaClientConfig::from(&config.kafka);
     let settings = ProducerSettings {
         delivery_timeout: config.publish_timeout,
         ..ProducerSettings::default()

@@ -123,7 +123,7 @@ async fn publish_one(
 ) -> Answer {
     let key = idempotency_key(headers)?;
     let raw: &RawValue = serde_json::from_str(body.text()?).map_err(malformed)?;
-    let given = EventIds::new(identity.organization_id, key).id(kind, 0);
+    let given = EventIds::new(identity, key).id(kind, 0);
     let record = shared
         .judge(identity, None)
         .record(kind, raw, given)
@@ -211,7 +211,7 @@ fn entries(
     let max = shared.max_batch_size;
     let mut batch = Batch::read(body.text()?, max).map_err(|error| batch_problem(error, max))?;
     let key = one_key(key, batch.batch_id.take())?;
-    let ids = EventIds::new(identity.organization_id, key);
+    let ids = EventIds::new(identity, key);
     Ok(shared
         .judge(identity, batch.timestamp)
         .entries(&batch, &ids))

@@ -150,7 +150,7 @@ mod tests {
             timestamp: now,
         };
         let text = batch.to_string();
-        let ids = EventIds::new(identity.organization_id, Some("k".to_owned()));
+        let ids = EventIds::new(&identity, Some("k".to_owned()));
         judge.entries(&Batch::read(&text, 1000).unwrap(), &ids)
     }
 

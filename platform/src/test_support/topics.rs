@@ -61,7 +61,10 @@ impl TestTopics {
 impl Drop for TestTopics {
     fn drop(&mut self) {
         let prefix = self.prefix.clone();
-        let deleting = std::thread::spawn(move || delete_all(&kafka(), &prefix));
+        let deleting = std::thread::spawn(move || {
+            let deleted = delete_all(&kafka(), &prefix).map_err(|error| error.to_string());
+            deleted.and(delete_subjects(&prefix))
+        });
         match deleting.join() {
             Ok(Ok(())) => {}
             other => tracing::warn!(?other, "test topics were left behind"),
@@ -101,4 +104,34 @@ fn delete_all(client: &KafkaClientConfig, prefix: &str) -> Result<(), KafkaError
         }
         Ok(())
     })
+}
+
+/// Deletes the schemas registered for topics of a prefix, if a registry is known.
+fn delete_subjects(prefix: &str) -> Result<(), String> {
+    let Ok(url) = std::env::var("SCHEMA_REGISTRY_URL") else {
+        return Ok(());
+    };
+    let delete = async {
+        let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        let subjects: Vec<String> = client
+            .get(format!("{url}/subjects"))
+            .send()
+            .await?
+            .json()
+            .await?;
+        for subject in subjects.iter().filter(|s| s.starts_with(prefix)) {
+            // The registry wants a subject to be put away before it is gone.
+            for how in ["", "?permanent=true"] {
+                let url = format!("{url}/subjects/{subject}{how}");
+                client.delete(url).send().await?;
+            }
+        }
+        Ok::<_, reqwest::Error>(())
+    };
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?
+        .block_on(delete)
+        .map_err(|error| error.to_string())
 }
