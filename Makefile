@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint deny stack down status reset
+.PHONY: help run test unit bench lint deny stack down status reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ test: ## all checks and all tests, on the real parts
 
 unit: ## the tests that need no stack
 	cargo test --workspace --locked --lib --bins
+
+bench: ## what an event costs in each stage, in one run
+	cargo bench --package benches --locked
 
 lint: ## format, clippy, scripts and deployment files
 	cargo fmt --all --check
