@@ -18,19 +18,25 @@ use chrono::Utc;
 use platform::{
     auth::{Identity, may_read_aggregates},
     database::TenantDb,
-    http::problem::Problem,
+    http::problem,
 };
 use schemas::Timestamp;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-pub(crate) use self::answer::Aggregated;
 use self::{
-    answer::AggregatedRow,
+    answer::{Aggregated, AggregatedRow},
     fold::{Group, Page},
     params::Query,
 };
-use crate::{failure::QueryFailure, service::AppState, timing};
+#[cfg(test)]
+pub(crate) use self::{group::GroupBy, params::NAMES as PARAMETERS};
+use crate::{
+    failure::QueryFailure,
+    openapi::{AggregatedParams, Problem},
+    service::AppState,
+    timing,
+};
 
 /// The path.
 pub(crate) const PATH: &str = "/api/metrics/aggregated";
@@ -43,14 +49,32 @@ pub(crate) fn router() -> Router<AppState> {
     Router::new().route(PATH, get(aggregated))
 }
 
+/// Rollups by bucket and group
+///
+/// Rows come by bucket and group, ascending, in pages. A row exists only where
+/// there were events. The organization is the token's; every role may read.
+#[utoipa::path(
+    get,
+    path = PATH,
+    tag = "query",
+    params(AggregatedParams),
+    responses(
+        (status = 200, description = "A page of rows.", body = Aggregated),
+        (status = 400, description = "`invalid_query`: every fault of the parameters, in `errors`.", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`token_missing`, `token_malformed`, `token_expired` or `token_invalid`.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`database_unavailable`: the same request may succeed after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`query_timeout`: ask for a shorter range, a longer window or fewer rows.", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
 pub(crate) async fn aggregated(
     State(state): State<AppState>,
     identity: Identity,
     pairs: Result<QueryString<Vec<(String, String)>>, QueryRejection>,
-) -> Result<Json<Aggregated>, Problem> {
+) -> Result<Json<Aggregated>, problem::Problem> {
     may_read_aggregates(&identity)?;
     let QueryString(pairs) = pairs?;
-    let now = Timestamp::try_from(Utc::now()).map_err(Problem::internal)?;
+    let now = Timestamp::try_from(Utc::now()).map_err(problem::Problem::internal)?;
     let query = Query::parse(&pairs, now).map_err(params::problem)?;
 
     let started = Instant::now();
