@@ -109,7 +109,8 @@ enum GroupByName {
 
 /// An error (RFC 9457).
 #[derive(ToSchema)]
-pub(crate) struct Problem {
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
     /// `urn:flowmeter:problem:` and the code.
     r#type: String,
     title: String,

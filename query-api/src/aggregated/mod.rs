@@ -18,7 +18,7 @@ use chrono::Utc;
 use platform::{
     auth::{Identity, may_read_aggregates},
     database::TenantDb,
-    http::problem,
+    http::problem::Problem,
 };
 use schemas::Timestamp;
 use tokio::time::timeout;
@@ -33,7 +33,7 @@ use self::{
 pub(crate) use self::{group::GroupBy, params::NAMES as PARAMETERS};
 use crate::{
     failure::QueryFailure,
-    openapi::{AggregatedParams, Problem},
+    openapi::{AggregatedParams, ProblemBody},
     service::AppState,
     timing,
 };
@@ -60,10 +60,10 @@ pub(crate) fn router() -> Router<AppState> {
     params(AggregatedParams),
     responses(
         (status = 200, description = "A page of rows.", body = Aggregated),
-        (status = 400, description = "`invalid_query`: every fault of the parameters, in `errors`.", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`token_missing`, `token_malformed`, `token_expired` or `token_invalid`.", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`database_unavailable`: the same request may succeed after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
-        (status = 504, description = "`query_timeout`: ask for a shorter range, a longer window or fewer rows.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "`invalid_query`: every fault of the parameters, in `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`token_missing`, `token_malformed`, `token_expired` or `token_invalid`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`database_unavailable`: the same request may succeed after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 504, description = "`query_timeout`: ask for a shorter range, a longer window or fewer rows.", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -71,10 +71,10 @@ pub(crate) async fn aggregated(
     State(state): State<AppState>,
     identity: Identity,
     pairs: Result<QueryString<Vec<(String, String)>>, QueryRejection>,
-) -> Result<Json<Aggregated>, problem::Problem> {
+) -> Result<Json<Aggregated>, Problem> {
     may_read_aggregates(&identity)?;
     let QueryString(pairs) = pairs?;
-    let now = Timestamp::try_from(Utc::now()).map_err(problem::Problem::internal)?;
+    let now = Timestamp::try_from(Utc::now()).map_err(Problem::internal)?;
     let query = Query::parse(&pairs, now).map_err(params::problem)?;
 
     let started = Instant::now();
