@@ -198,7 +198,7 @@ mod tests {
             names.push(parameter["name"].as_str().unwrap());
         }
         assert_eq!(names, PARAMETERS);
-        for status in ["400", "401", "503", "504"] {
+        for status in ["400", "401", "500", "503", "504"] {
             let content = &call["responses"][status]["content"];
             let schema = &content["application/problem+json"]["schema"]["$ref"];
             assert_eq!(schema, "#/components/schemas/Problem", "{status}");
@@ -208,6 +208,16 @@ mod tests {
         assert_eq!(bearer["scheme"], "bearer");
         let health = &api["paths"][crate::health::PATH]["get"];
         assert!(health.is_object() && health["security"].is_null());
+        // Null is not absent.
+        for (schema, member) in [
+            ("Aggregated", "next_cursor"),
+            ("Executions", "error_rate"),
+            ("Metrics", "value"),
+        ] {
+            let required = &api["components"]["schemas"][schema]["required"];
+            let required = required.as_array().unwrap();
+            assert!(required.contains(&member.into()), "{schema}");
+        }
         // Every reference leads somewhere.
         let text = api.to_string();
         for reference in text.split("\"$ref\":\"#").skip(1) {
