@@ -2,6 +2,7 @@
 
 use axum::{
     Json, Router,
+    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -10,6 +11,8 @@ use platform::{
     database::TenantDb,
     http::health::{CheckDetail, Health, HealthStatus},
 };
+
+use crate::openapi::HealthReport;
 
 /// The path.
 pub(crate) const PATH: &str = "/api/metrics/health";
@@ -30,12 +33,25 @@ pub(crate) fn watch(health: &Health, database: &TenantDb) {
 }
 
 /// The route.
-pub(crate) fn router(health: &Health) -> Router {
-    let health = health.clone();
-    Router::new().route(PATH, get(async move || answer(&health).await))
+pub(crate) fn router(register: &Health) -> Router {
+    Router::new()
+        .route(PATH, get(health))
+        .with_state(register.clone())
 }
 
-async fn answer(health: &Health) -> Response {
+/// Whether the service works
+///
+/// Open to everyone; says nothing of the inside.
+#[utoipa::path(
+    get,
+    path = PATH,
+    tag = "operations",
+    responses(
+        (status = 200, description = "All parts work.", body = HealthReport),
+        (status = 503, description = "Some part does not work, or not yet.", body = HealthReport),
+    )
+)]
+pub(crate) async fn health(State(health): State<Health>) -> Response {
     let report = health.report().await;
     let status = match report.status {
         HealthStatus::Ok => StatusCode::OK,

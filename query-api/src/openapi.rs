@@ -1,11 +1,241 @@
 //! The description of the service in OpenAPI.
+//!
+//! The types here describe only: parameters are read by hand so that all faults
+//! can be said at once, and problems and health reports are `platform`'s.
+#![expect(
+    dead_code,
+    reason = "what only describes is never read, only derived from"
+)]
 
-use utoipa::OpenApi;
+use std::collections::BTreeMap;
 
-/// Placeholder.
+use utoipa::{
+    IntoParams, Modify, OpenApi, ToSchema,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+use uuid::Uuid;
+
+/// Describes the service's calls.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    #[derive(OpenApi)]
-    #[openapi()]
-    struct Description;
     Description::openapi()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Flowmeter query API", license(name = "Apache-2.0")),
+    paths(crate::aggregated::aggregated, crate::health::health),
+    modifiers(&Bearer)
+)]
+struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let mut bearer = Http::new(HttpAuthScheme::Bearer);
+        bearer.bearer_format = Some("JWT".to_owned());
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    }
+}
+
+/// The parameters of `/aggregated`. Each may be given once; others are refused.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AggregatedParams {
+    /// Start of the range, RFC 3339; by default 24 hours before its end. The
+    /// first bucket is the one that holds it.
+    #[param(format = DateTime, required = false)]
+    start_date: String,
+    /// End of the range, RFC 3339, after its start; by default now. Buckets that
+    /// start before it count, as a whole.
+    #[param(format = DateTime, required = false)]
+    end_date: String,
+    /// Only this user's events.
+    #[param(required = false)]
+    user_id: Uuid,
+    /// Only this team's events.
+    #[param(required = false)]
+    team_id: Uuid,
+    /// Only this project's events.
+    #[param(required = false)]
+    project_id: Uuid,
+    /// The length of a bucket, in UTC.
+    #[param(inline, required = false)]
+    aggregation_window: WindowName,
+    /// By what the events of a bucket are told apart. By `command`, `agent` or
+    /// `metric_type` only events of that kind count.
+    #[param(inline, required = false)]
+    group_by: GroupByName,
+    /// Of productivity metrics, only these types: at most 64, separated by
+    /// commas. Commands and agents count all the same. Refused when grouped by
+    /// `command` or `agent`.
+    #[param(required = false, example = "commands_per_hour,error_rate")]
+    metric_types: String,
+    /// The most rows of a page.
+    #[param(minimum = 1, maximum = 10000, default = 1000, required = false)]
+    limit: u32,
+    /// `next_cursor` of the page before, with that page's other parameters; only
+    /// `limit` may differ. A range given by default stays that of the first page.
+    #[param(required = false)]
+    cursor: String,
+}
+
+#[derive(ToSchema)]
+#[schema(default = "1h")]
+enum WindowName {
+    #[schema(rename = "1m")]
+    M1,
+    #[schema(rename = "5m")]
+    M5,
+    #[schema(rename = "15m")]
+    M15,
+    #[schema(rename = "1h")]
+    H1,
+    #[schema(rename = "1d")]
+    D1,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case", default = "none")]
+enum GroupByName {
+    None,
+    User,
+    Team,
+    Command,
+    Agent,
+    MetricType,
+}
+
+/// An error (RFC 9457).
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// `urn:flowmeter:problem:` and the code.
+    r#type: String,
+    title: String,
+    status: u16,
+    /// For people.
+    detail: String,
+    /// For programs; stable.
+    code: String,
+    /// The request's id, for questions to the operator.
+    #[schema(value_type = String, required = false)]
+    instance: Option<String>,
+    /// What is wrong with single parameters, all of them.
+    #[schema(value_type = Vec<FieldError>, required = false)]
+    errors: Option<Vec<FieldError>>,
+}
+
+/// What is wrong with one parameter.
+#[derive(ToSchema)]
+struct FieldError {
+    /// JSON pointer (RFC 6901) to it.
+    #[schema(example = "/start_date")]
+    pointer: String,
+    /// For programs; stable.
+    code: String,
+    /// For people.
+    message: String,
+}
+
+/// The state of the service.
+#[derive(ToSchema)]
+pub(crate) struct HealthReport {
+    /// Whether every part works.
+    #[schema(inline)]
+    status: HealthStatus,
+    service: String,
+    version: String,
+    uptime_seconds: u64,
+    /// The parts by name.
+    checks: BTreeMap<String, CheckReport>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum HealthStatus {
+    Ok,
+    Degraded,
+}
+
+/// The state of a part.
+#[derive(ToSchema)]
+struct CheckReport {
+    #[schema(inline)]
+    status: CheckStatus,
+    #[schema(value_type = String, required = false)]
+    detail: Option<String>,
+    /// How long the check took, when there was one.
+    #[schema(value_type = f64, required = false)]
+    latency_ms: Option<f64>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum CheckStatus {
+    Ok,
+    Starting,
+    Down,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, to_value};
+
+    use super::*;
+    use crate::aggregated::{GroupBy, PARAMETERS};
+
+    #[test]
+    fn every_call_and_parameter_is_described() {
+        let api = to_value(openapi()).unwrap();
+        let call = &api["paths"][crate::aggregated::PATH]["get"];
+        let mut names = Vec::new();
+        for parameter in call["parameters"].as_array().unwrap() {
+            assert_eq!(parameter["in"], "query", "{parameter}");
+            assert_ne!(parameter["required"], true, "{parameter}");
+            assert!(parameter["description"].is_string(), "{parameter}");
+            names.push(parameter["name"].as_str().unwrap());
+        }
+        assert_eq!(names, PARAMETERS);
+        for status in ["400", "401", "500", "503", "504"] {
+            let content = &call["responses"][status]["content"];
+            let schema = &content["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{status}");
+        }
+        assert_eq!(call["security"][0]["bearer"], Value::Array(Vec::new()));
+        let bearer = &api["components"]["securitySchemes"]["bearer"];
+        assert_eq!(bearer["scheme"], "bearer");
+        let health = &api["paths"][crate::health::PATH]["get"];
+        assert!(health.is_object() && health["security"].is_null());
+        // Null is not absent.
+        for (schema, member) in [
+            ("Aggregated", "next_cursor"),
+            ("Executions", "error_rate"),
+            ("Metrics", "value"),
+        ] {
+            let required = &api["components"]["schemas"][schema]["required"];
+            let required = required.as_array().unwrap();
+            assert!(required.contains(&member.into()), "{schema}");
+        }
+        // Every reference leads somewhere.
+        let text = api.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(api.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn the_choices_are_those_that_are_read() {
+        let api = to_value(openapi()).unwrap();
+        let parameters = &api["paths"][crate::aggregated::PATH]["get"]["parameters"];
+        let choices = |index: usize| parameters[index]["schema"]["enum"].clone();
+        let windows = schemas::Window::ALL.map(schemas::Window::as_str);
+        assert_eq!(choices(5), to_value(windows).unwrap());
+        assert_eq!(
+            choices(6),
+            to_value(GroupBy::ALL.map(GroupBy::as_str)).unwrap()
+        );
+    }
 }

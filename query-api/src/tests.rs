@@ -1,1 +1,6 @@
+//! The whole service over a real TimescaleDB.
 
+mod answers;
+mod failures;
+mod pages;
+mod world;

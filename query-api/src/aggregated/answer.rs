@@ -33,6 +33,7 @@ pub(crate) struct Aggregated {
     /// The rows by bucket and group, ascending; the null group is a bucket's last.
     pub(crate) data: Vec<AggregatedRow>,
     /// To be sent as `cursor` for the next page; null on the last.
+    #[schema(required = true)]
     pub(crate) next_cursor: Option<String>,
     /// How long the query took, in milliseconds.
     pub(crate) query_time_ms: f64,
@@ -95,8 +96,10 @@ pub(crate) struct Executions {
     /// How many were cancelled.
     cancelled: u64,
     /// `error / count`; null when there were none.
+    #[schema(required = true)]
     error_rate: Option<f64>,
     /// How long they took, in milliseconds; null when there were none.
+    #[schema(required = true)]
     execution_time_ms: Option<ExecutionTimeMs>,
 }
 
@@ -135,6 +138,7 @@ pub(crate) struct Metrics {
     /// Their values: of one type only, since those of different types do not
     /// add up. Null unless rows are grouped by metric type or `metric_types`
     /// names one; and when there were none.
+    #[schema(required = true)]
     value: Option<MetricValue>,
 }
 

@@ -24,13 +24,19 @@ use schemas::Timestamp;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-pub(crate) use self::answer::Aggregated;
 use self::{
-    answer::AggregatedRow,
+    answer::{Aggregated, AggregatedRow},
     fold::{Group, Page},
     params::Query,
 };
-use crate::{failure::QueryFailure, service::AppState, timing};
+#[cfg(test)]
+pub(crate) use self::{group::GroupBy, params::NAMES as PARAMETERS};
+use crate::{
+    failure::QueryFailure,
+    openapi::{AggregatedParams, ProblemBody},
+    service::AppState,
+    timing,
+};
 
 /// The path.
 pub(crate) const PATH: &str = "/api/metrics/aggregated";
@@ -43,6 +49,25 @@ pub(crate) fn router() -> Router<AppState> {
     Router::new().route(PATH, get(aggregated))
 }
 
+/// Rollups by bucket and group
+///
+/// Rows come by bucket and group, ascending, in pages. A row exists only where
+/// there were events. The organization is the token's; every role may read.
+#[utoipa::path(
+    get,
+    path = PATH,
+    tag = "query",
+    params(AggregatedParams),
+    responses(
+        (status = 200, description = "A page of rows.", body = Aggregated),
+        (status = 400, description = "`invalid_query`: every fault of the parameters, in `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`token_missing`, `token_malformed`, `token_expired` or `token_invalid`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`: logged under the id in `instance`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`database_unavailable`: the same request may succeed after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 504, description = "`query_timeout`: ask for a shorter range, a longer window or fewer rows.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
 pub(crate) async fn aggregated(
     State(state): State<AppState>,
     identity: Identity,

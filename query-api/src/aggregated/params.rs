@@ -20,7 +20,8 @@ const MAX_METRIC_TYPES: usize = 64;
 /// How far back the default range reaches.
 const DEFAULT_RANGE_SECONDS: i64 = 86_400;
 
-const NAMES: [&str; 10] = [
+/// The parameters' names.
+pub(crate) const NAMES: [&str; 10] = [
     "start_date",
     "end_date",
     "user_id",

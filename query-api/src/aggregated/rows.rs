@@ -1,6 +1,6 @@
 //! The rollups that a query asks for, out of the database in the order of its rows.
 
-use std::ops::ControlFlow;
+use std::{iter, mem, ops::ControlFlow};
 
 use chrono::{DateTime, Utc};
 use platform::database::TenantTx;
@@ -24,17 +24,61 @@ const BATCH: usize = 2000;
 /// Hands over the rollups from the query's first row on, by bucket and group,
 /// until there are no more or `each` breaks off.
 ///
-/// Through a cursor of the server: a plain query that is broken off must still
-/// be read to its end before its connection is of use again.
+/// In slices of time, because the database sorts all of what a statement asks
+/// for before its first row, which of a long range would be far more than a page.
 pub(super) async fn read(
     transaction: &mut TenantTx,
     query: &Query,
     mut each: impl FnMut(StoredRollup) -> ControlFlow<()>,
 ) -> Result<(), QueryFailure> {
+    for slice in slices(query) {
+        let flow = read_slice(transaction, query, slice, &mut each).await?;
+        if flow.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Buckets that start at or after the first instant and before the second.
+type Slice = (Timestamp, Timestamp);
+
+/// The rest of the range, in order. The first slice has enough buckets for a
+/// page of one row each; they grow, so that an empty range takes few of them.
+fn slices(query: &Query) -> impl Iterator<Item = Slice> {
+    let first = query.window.start(query.start);
+    let mut from = match &query.after {
+        Some((bucket_start, _)) => first.max(*bucket_start),
+        None => first,
+    };
+    let page = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let mut seconds = query
+        .window
+        .seconds()
+        .saturating_mul(page.saturating_add(1));
+    let end = query.end;
+    iter::from_fn(move || {
+        if from >= end {
+            return None;
+        }
+        let to = from.saturating_add_seconds(seconds).min(end);
+        seconds = seconds.saturating_mul(4);
+        Some((mem::replace(&mut from, to), to))
+    })
+}
+
+/// Through a cursor of the server: a plain query that is broken off must still
+/// be read to its end before its connection is of use again.
+async fn read_slice(
+    transaction: &mut TenantTx,
+    query: &Query,
+    slice: Slice,
+    each: &mut impl FnMut(StoredRollup) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, QueryFailure> {
     let connection = transaction.connection();
-    statement(query)
+    statement(query, slice)
         .build()
-        // Each query has a text and a plan of its own.
+        // A plan for these very values, with no chunk in it that they leave out.
         .persistent(false)
         .execute(&mut *connection)
         .await?;
@@ -46,16 +90,20 @@ pub(super) async fn read(
             .await?;
         for row in &batch {
             if each(stored(row, query.group_by)?).is_break() {
-                return Ok(());
+                return Ok(ControlFlow::Break(()));
             }
         }
         if batch.len() < BATCH {
-            return Ok(());
+            break;
         }
     }
+    sqlx::query("close rollups_read")
+        .execute(&mut *connection)
+        .await?;
+    Ok(ControlFlow::Continue(()))
 }
 
-fn statement(query: &Query) -> QueryBuilder<Postgres> {
+fn statement(query: &Query, slice: Slice) -> QueryBuilder<Postgres> {
     let group = query.group_by.column();
     let (key_id, key_name) = match group {
         Column::None => ("null::uuid", "null::text"),
@@ -74,7 +122,7 @@ fn statement(query: &Query) -> QueryBuilder<Postgres> {
         window = query.window
     ));
     sql.push_bind(scope_for(&query.filter, query.group_by).as_str());
-    push_range(&mut sql, query, group);
+    push_range(&mut sql, query, group, slice);
     push_filter(&mut sql, query);
     sql.push(" order by bucket_start");
     match group {
@@ -90,16 +138,10 @@ fn statement(query: &Query) -> QueryBuilder<Postgres> {
 }
 
 /// The buckets, and of the first one the groups that were not answered yet.
-fn push_range(sql: &mut QueryBuilder<Postgres>, query: &Query, group: Column) {
+fn push_range(sql: &mut QueryBuilder<Postgres>, query: &Query, group: Column, (from, to): Slice) {
     // Bare comparisons of bucket_start with values: only by them are chunks left out.
-    let first = query.window.start(query.start);
-    let from = match &query.after {
-        Some((bucket_start, _)) => first.max(*bucket_start),
-        None => first,
-    };
     sql.push(" and bucket_start >= ").push_bind(instant(from));
-    sql.push(" and bucket_start < ")
-        .push_bind(instant(query.end));
+    sql.push(" and bucket_start < ").push_bind(instant(to));
     let Some((bucket_start, key)) = &query.after else {
         return;
     };
@@ -237,6 +279,31 @@ fn units(text: &str) -> Result<i128, QueryFailure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slices_cover_the_range_once_and_grow() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let parse = |start: &str, limit: &str| {
+            let end = "9999-12-31T23:59:59.999999Z";
+            let pairs = [
+                pair("start_date", start),
+                pair("end_date", end),
+                pair("limit", limit),
+            ];
+            Query::parse(&pairs, Timestamp::MAX).unwrap()
+        };
+        let all: Vec<Slice> = slices(&parse("0001-01-01T00:30:00Z", "1")).collect();
+        assert_eq!(all[0].0, Timestamp::MIN);
+        assert_eq!(all[0].1.to_string(), "0001-01-01T02:00:00Z");
+        assert!(all.windows(2).all(|pair| pair[0].1 == pair[1].0));
+        assert_eq!(all[all.len() - 1].1, Timestamp::MAX);
+        assert!(all.len() < 20, "{}", all.len());
+        // After a row, on with its bucket.
+        let mut query = parse("0001-01-01T00:30:00Z", "10000");
+        let bucket: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        query.after = Some((bucket, Key::All));
+        assert_eq!(slices(&query).next().map(|slice| slice.0), Some(bucket));
+    }
 
     #[test]
     fn sums_stay_at_the_end_of_their_type() {

@@ -1,0 +1,164 @@
+//! What is refused, and what is said when something is broken.
+
+use std::time::Duration;
+
+use platform::{
+    auth::Role, config::Env, database, http::health::Health, lifecycle::Shutdown,
+    test_support::TestDatabase,
+};
+use serde_json::json;
+use sqlx::postgres::PgPoolOptions;
+
+use super::world::{OURS, World, body};
+use crate::{QueryConfig, aggregated, health, start};
+
+#[tokio::test]
+async fn without_a_token_there_is_no_answer() {
+    let world = World::with(&[]).await;
+    let response = world.send(aggregated::PATH, None).await;
+    assert_eq!(response.status(), 401);
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    assert_eq!(body(response).await["code"], "token_missing");
+    // Faults in the query do not come before the token.
+    let response = world
+        .send("/api/metrics/aggregated?x=1", Some("a.b.c"))
+        .await;
+    assert_eq!(response.status(), 401);
+}
+
+#[tokio::test]
+async fn all_faults_of_a_query_are_answered_together() {
+    let world = World::with(&[]).await;
+    let (status, problem) = world
+        .ask(
+            OURS,
+            "start_date=soon&limit=0&organization_id=x&group_by=user&group_by=team",
+        )
+        .await;
+    assert_eq!((status, &problem["code"]), (400, &json!("invalid_query")));
+    let errors = problem["errors"].as_array().unwrap();
+    let told: Vec<_> = errors
+        .iter()
+        .map(|e| json!([e["pointer"], e["code"]]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            json!(["/organization_id", "unknown_parameter"]),
+            json!(["/group_by", "duplicate"]),
+            json!(["/start_date", "format"]),
+            json!(["/limit", "range"]),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn health_needs_no_token_and_a_lost_database_is_told() {
+    let world = World::with(&[]).await;
+    let response = world.send(health::PATH, None).await;
+    assert_eq!(response.status(), 200);
+    let report = body(response).await;
+    assert_eq!(report["status"], "ok");
+    assert_eq!(report["checks"]["database"]["status"], "ok");
+
+    world.pool.close().await;
+    // Longer than a check's result is kept.
+    tokio::time::sleep(platform::http::health::KEPT).await;
+    let response = world.send(health::PATH, None).await;
+    assert_eq!(response.status(), 503);
+    let report = body(response).await;
+    assert_eq!(report["status"], "degraded");
+    assert_eq!(report["checks"]["database"]["status"], "down");
+
+    let token = world.token(OURS, Role::Admin);
+    let response = world.send(aggregated::PATH, Some(&token)).await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "5");
+    assert_eq!(body(response).await["code"], "database_unavailable");
+}
+
+#[tokio::test]
+async fn a_query_that_the_database_cancels_is_a_504() {
+    let database = TestDatabase::create().await;
+    let sink = database.pool(database::Role::Sink).await;
+    let options = database
+        .url()
+        .options_for(database::Role::Api, None)
+        .unwrap()
+        .options([("statement_timeout", "200")]);
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(options);
+    let world = World::over(database, pool);
+    let mut blocking = sink.begin().await.unwrap();
+    sqlx::query("lock table flowmeter.rollups_1h in access exclusive mode")
+        .execute(&mut *blocking)
+        .await
+        .unwrap();
+    let (status, problem) = world.ask(OURS, "").await;
+    assert_eq!((status, &problem["code"]), (504, &json!("query_timeout")));
+    blocking.rollback().await.unwrap();
+    // The one connection is of use again.
+    assert_eq!(world.ask(OURS, "").await.0, 200);
+}
+
+fn config(database: &TestDatabase) -> QueryConfig {
+    let mut env = Env::from_pairs([
+        ("DATABASE_URL", database.url_text()),
+        ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+    ]);
+    let config = QueryConfig::from_env(&mut env);
+    env.finish().unwrap();
+    assert_eq!(config.slow_query, Duration::from_secs(1));
+    config
+}
+
+#[tokio::test]
+async fn it_starts_with_the_right_role() {
+    let database = TestDatabase::create().await;
+    let register = Health::new("query-api", "0.0.0");
+    let started = start(&config(&database), &register, Shutdown::new()).await;
+    assert!(started.is_ok());
+    assert!(register.report().await.checks.contains_key("database"));
+}
+
+#[tokio::test]
+async fn it_refuses_to_start_when_its_role_can_read_the_tables() {
+    let database = TestDatabase::create().await;
+    let owner = database.pool(database::Role::Owner).await;
+    sqlx::query("grant select on flowmeter.rollups_1h to flowmeter_api")
+        .execute(&owner)
+        .await
+        .unwrap();
+    let register = Health::new("query-api", "0.0.0");
+    let refused = start(&config(&database), &register, Shutdown::new()).await;
+    let error = format!("{:#}", refused.unwrap_err());
+    assert!(error.contains("may read 1 tables directly"), "{error}");
+}
+
+#[tokio::test]
+async fn waiting_for_a_lost_database_ends_with_the_process() {
+    let mut env = Env::from_pairs([
+        // Nothing listens there.
+        ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d"),
+        ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+    ]);
+    let config = QueryConfig::from_env(&mut env);
+    env.finish().unwrap();
+    let (register, shutdown) = (Health::new("query-api", "0.0.0"), Shutdown::new());
+    let ending = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        ending.trigger();
+    });
+    let error = start(&config, &register, shutdown).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("before the database was reached"),
+        "{error}"
+    );
+}

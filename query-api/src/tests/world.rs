@@ -1,0 +1,250 @@
+//! A database with rollups of made-up events, and the service over it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::Request,
+    response::Response,
+};
+use platform::{
+    auth::{Identity, Role, issue},
+    config::{Env, JwtConfig},
+    database::{self, TenantDb},
+    http::health::Health,
+    test_support::TestDatabase,
+};
+use schemas::{
+    Rollup, Timestamp, Usd, Window,
+    event::Status,
+    rollup::{ExecutionTime, Histogram, Scope, Series, SeriesKind, Values},
+};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgPool};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+pub(super) const OURS: Uuid = Uuid::from_u128(0xa);
+pub(super) const THEIRS: Uuid = Uuid::from_u128(0xb);
+
+/// One event, as the aggregator sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Fact {
+    pub(super) at: Timestamp,
+    pub(super) series: Series,
+    pub(super) rollup: Rollup,
+}
+
+pub(super) fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// A user, team or project by a small number.
+pub(super) fn id(number: u128) -> Option<Uuid> {
+    Some(Uuid::from_u128(number))
+}
+
+pub(super) fn fact(when: &str, kind: SeriesKind, name: &str, rollup: Rollup) -> Fact {
+    Fact {
+        at: at(when),
+        series: Series {
+            kind,
+            name: name.to_owned(),
+            model: None,
+            team_id: None,
+            project_id: None,
+            user_id: None,
+        },
+        rollup,
+    }
+}
+
+impl Fact {
+    pub(super) fn by(mut self, user: Option<Uuid>, team: Option<Uuid>) -> Self {
+        self.series.user_id = user;
+        self.series.team_id = team;
+        self
+    }
+
+    pub(super) fn in_project(mut self, project: Option<Uuid>) -> Self {
+        self.series.project_id = project;
+        self
+    }
+
+    pub(super) fn of_model(mut self, model: &str) -> Self {
+        self.series.model = Some(model.to_owned());
+        self
+    }
+}
+
+pub(super) fn execution(status: Status, millis: u64) -> Rollup {
+    let mut histogram = Histogram::default();
+    histogram.add(millis);
+    Rollup {
+        count: 1,
+        by_status: Status::ALL.map(|s| u64::from(s == status)),
+        execution_time: Some(ExecutionTime {
+            sum: millis,
+            min: millis,
+            max: millis,
+            histogram,
+        }),
+        ..Rollup::default()
+    }
+}
+
+pub(super) fn interaction(status: Status, millis: u64, tokens: (u64, u64), cost: &str) -> Rollup {
+    Rollup {
+        input_tokens: tokens.0,
+        output_tokens: tokens.1,
+        cost: cost.parse().unwrap(),
+        ..execution(status, millis)
+    }
+}
+
+pub(super) fn metric(value: f64) -> Rollup {
+    let sum: Usd = value.to_string().parse().unwrap();
+    Rollup {
+        count: 1,
+        values: Some(Values {
+            sum: sum.units(),
+            min: value,
+            max: value,
+        }),
+        ..Rollup::default()
+    }
+}
+
+pub(super) struct World {
+    pub(super) database: TestDatabase,
+    pub(super) pool: PgPool,
+    pub(super) app: Router,
+    pub(super) jwt: JwtConfig,
+}
+
+impl World {
+    /// A database in which `facts` are rolled up in every scope and window.
+    pub(super) async fn with(facts: &[(Uuid, Fact)]) -> Self {
+        let database = TestDatabase::create().await;
+        let sink = database.pool(database::Role::Sink).await;
+        store(&sink, facts).await;
+        let pool = database.pool(database::Role::Api).await;
+        Self::over(database, pool)
+    }
+
+    /// The service with this pool.
+    pub(super) fn over(database: TestDatabase, pool: PgPool) -> Self {
+        let jwt = JwtConfig::from_env(&mut Env::from_pairs([(
+            "JWT_SECRET",
+            "0123456789abcdef0123456789abcdef",
+        )]));
+        let health = Health::new("query-api", "0.0.0");
+        let tenants = TenantDb::new(pool.clone());
+        crate::health::watch(&health, &tenants);
+        Self {
+            app: crate::service::router(tenants, &jwt, Duration::from_secs(1), &health),
+            database,
+            pool,
+            jwt,
+        }
+    }
+
+    pub(super) fn token(&self, organization_id: Uuid, role: Role) -> String {
+        let identity = Identity {
+            user_id: Uuid::from_u128(1),
+            organization_id,
+            role,
+            team_ids: None,
+        };
+        issue(&self.jwt, &identity, Duration::from_secs(60)).unwrap()
+    }
+
+    pub(super) async fn send(&self, path: &str, token: Option<&str>) -> Response {
+        let mut request = Request::get(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(Body::empty()).unwrap();
+        self.app.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Status and body of a query of one's own organization.
+    pub(super) async fn ask(&self, organization: Uuid, query: &str) -> (u16, Value) {
+        let token = self.token(organization, Role::Viewer);
+        let path = format!("{}?{query}", crate::aggregated::PATH);
+        let response = self.send(&path, Some(&token)).await;
+        (response.status().as_u16(), body(response).await)
+    }
+
+    /// The rows of a query that must succeed.
+    pub(super) async fn rows(&self, organization: Uuid, query: &str) -> Vec<Value> {
+        let (status, body) = self.ask(organization, query).await;
+        assert_eq!(status, 200, "{query}: {body}");
+        body["data"].as_array().unwrap().clone()
+    }
+}
+
+pub(super) async fn body(response: Response) -> Value {
+    let bytes = to_bytes(response.into_body(), 1 << 24).await.unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// Writes what the sink would: one row per organization, scope, bucket and series.
+pub(super) async fn store(sink: &PgPool, facts: &[(Uuid, Fact)]) {
+    let mut connection = sink.begin().await.unwrap();
+    for window in Window::ALL {
+        let mut rows: BTreeMap<_, Rollup> = BTreeMap::new();
+        for (organization, fact) in facts {
+            for scope in Scope::ALL {
+                let bucket = window.start(fact.at);
+                let series = fact.series.within(scope);
+                let row = rows.entry((*organization, scope, bucket, series));
+                row.or_default().merge(&fact.rollup);
+            }
+        }
+        for ((organization, scope, bucket, series), rollup) in rows {
+            let time = rollup.execution_time.as_ref();
+            let signed = |number: u64| i64::try_from(number).unwrap();
+            let [success, error, timeout, cancelled] = rollup.by_status.map(signed);
+            sqlx::query(AssertSqlSafe(format!(
+                "insert into flowmeter.rollups_{window} (organization_id, scope, bucket_start, \
+                 series_id, kind, name, model, team_id, project_id, user_id, event_count, \
+                 success_count, error_count, timeout_count, cancelled_count, execution_time_sum, \
+                 execution_time_min, execution_time_max, histogram, input_tokens, output_tokens, \
+                 cost_usd, value_sum, value_min, value_max) values ($1, $2, $3, $4, $5, $6, $7, \
+                 $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+                 $22::text::numeric, $23::text::numeric, $24, $25)"
+            )))
+            .bind(organization)
+            .bind(scope.as_str())
+            .bind(chrono::DateTime::<chrono::Utc>::from(bucket))
+            .bind(series.id())
+            .bind(series.kind.as_str())
+            .bind(&series.name)
+            .bind(&series.model)
+            .bind(series.team_id)
+            .bind(series.project_id)
+            .bind(series.user_id)
+            .bind(signed(rollup.count))
+            .bind(success)
+            .bind(error)
+            .bind(timeout)
+            .bind(cancelled)
+            .bind(time.map_or(0, |t| signed(t.sum)))
+            .bind(time.map(|t| signed(t.min)))
+            .bind(time.map(|t| signed(t.max)))
+            .bind(time.map_or(Vec::new(), |t| t.histogram.to_bytes()))
+            .bind(signed(rollup.input_tokens))
+            .bind(signed(rollup.output_tokens))
+            .bind(rollup.cost.to_string())
+            .bind(rollup.values.map(|v| Usd::from_units(v.sum).to_string()))
+            .bind(rollup.values.map(|v| v.min))
+            .bind(rollup.values.map(|v| v.max))
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        }
+    }
+    connection.commit().await.unwrap();
+}
