@@ -1,0 +1,129 @@
+//! What is held until the next transaction.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use schemas::{Event, Timestamp};
+
+use crate::{expand::Delta, store::DeadLetterRow};
+
+/// An admitted event, and where in the log it is.
+#[derive(Debug, Clone)]
+pub(crate) struct RawEvent {
+    pub(crate) event: Event,
+    pub(crate) received_at: Timestamp,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+/// What became of a record.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
+pub(crate) enum Item {
+    Event(RawEvent),
+    /// The aggregator makes a dead letter of it.
+    Refused,
+    Deltas(Vec<Delta>),
+    DeadLetter(DeadLetterRow),
+}
+
+/// What is held until the next transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) events: Vec<RawEvent>,
+    pub(crate) deltas: Vec<Delta>,
+    pub(crate) dead_letters: Vec<DeadLetterRow>,
+    /// Events by log time, for the delay until they are stored.
+    pub(crate) log_times: BTreeMap<Timestamp, usize>,
+    /// Records read, refused ones too.
+    pub(crate) records: usize,
+    bytes: usize,
+    began: Option<Instant>,
+}
+
+impl Batch {
+    /// Takes a record of `bytes`.
+    pub(crate) fn add(&mut self, item: Item, bytes: usize) {
+        self.began.get_or_insert_with(Instant::now);
+        self.records += 1;
+        self.bytes += bytes;
+        match item {
+            Item::Event(event) => {
+                *self.log_times.entry(event.received_at).or_default() += 1;
+                self.events.push(event);
+            }
+            Item::Refused => {}
+            Item::Deltas(deltas) => self.deltas.extend(deltas),
+            Item::DeadLetter(row) => self.dead_letters.push(row),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Time since its first record.
+    fn age(&self) -> Duration {
+        self.began.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+}
+
+/// When a batch is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Most records.
+    pub(crate) records: usize,
+}
+
+impl Limits {
+    /// Most bytes of keys and values: they grow several times over as rows.
+    const BYTES: usize = 8 << 20;
+    /// How long a first record waits for company.
+    const LINGER: Duration = Duration::from_millis(20);
+    /// How long one waits even though others keep coming at once.
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// How long the next poll may wait.
+    pub(crate) fn wait(self, batch: &Batch) -> Duration {
+        if batch.is_empty() {
+            Duration::from_millis(100)
+        } else {
+            Self::LINGER.saturating_sub(batch.age())
+        }
+    }
+
+    /// Whether the batch is to be written now; `idle`: the last poll brought nothing.
+    pub(crate) fn is_due(self, batch: &Batch, idle: bool) -> bool {
+        self.due_at(batch.records, batch.bytes, batch.age(), idle)
+    }
+
+    fn due_at(self, records: usize, bytes: usize, age: Duration, idle: bool) -> bool {
+        if records == 0 {
+            return false;
+        }
+        let full = records >= self.records || bytes >= Self::BYTES;
+        full || age >= Self::LONGEST || (idle && age >= Self::LINGER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_grows_while_records_come_at_once() {
+        let limits = Limits { records: 100 };
+        let due = |records, bytes, millis, idle| {
+            limits.due_at(records, bytes, Duration::from_millis(millis), idle)
+        };
+        assert!(!due(0, 0, 5000, true), "nothing to write");
+        assert!(!due(1, 10, 5, true), "others may come");
+        assert!(due(1, 10, 20, true));
+        assert!(!due(99, 10, 500, false), "more is there already");
+        assert!(due(99, 10, 1000, false));
+        assert!(due(100, 10, 0, false));
+        assert!(due(1, 8 << 20, 0, false));
+    }
+}

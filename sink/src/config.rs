@@ -1,0 +1,82 @@
+//! The settings of the sink.
+
+use std::time::Duration;
+
+use platform::config::{DatabaseConfig, Env, KafkaConfig};
+use schemas::Window;
+
+/// The settings of the sink.
+#[derive(Debug, Clone)]
+pub struct SinkConfig {
+    /// Kafka and the registry.
+    pub kafka: KafkaConfig,
+    /// TimescaleDB.
+    pub database: DatabaseConfig,
+    /// `DATA_RETENTION_DAYS`, default 90: how old an event may be; the same for every
+    /// consumer of events.
+    pub retention_days: u32,
+    /// `AGGREGATION_WINDOWS`, default all five: which rollups are kept. Shortest first.
+    pub windows: Vec<Window>,
+    /// `SINK_BATCH_RECORDS`, default 20 000: most records of one transaction. A batch only
+    /// grows while records are there at once, so this matters when catching up, where deltas
+    /// of the same row combine.
+    pub batch_records: usize,
+}
+
+impl SinkConfig {
+    /// Reads the settings.
+    pub fn from_env(env: &mut Env) -> Self {
+        let windows = env.parsed("AGGREGATION_WINDOWS", "1m,5m,15m,1h,1d", parse_windows);
+        Self {
+            kafka: KafkaConfig::from_env(env),
+            database: DatabaseConfig::from_env(env),
+            retention_days: env.number("DATA_RETENTION_DAYS", 90, 1..=36_500),
+            windows: windows.unwrap_or_default(),
+            batch_records: env.number("SINK_BATCH_RECORDS", 20_000, 1..=1_000_000),
+        }
+    }
+
+    /// The consumer group, which is also the cursors' owner.
+    pub(crate) fn group(&self) -> String {
+        format!("{}-sink", self.kafka.group_prefix)
+    }
+
+    /// How old an event may be.
+    pub(crate) fn retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retention_days) * 86_400)
+    }
+}
+
+fn parse_windows(text: &str) -> Result<Vec<Window>, &'static str> {
+    let windows: Result<Vec<Window>, _> = text.split(',').map(|w| w.trim().parse()).collect();
+    let mut windows = windows.map_err(|_| "must be some of 1m, 5m, 15m, 1h, 1d")?;
+    windows.sort_unstable();
+    windows.dedup();
+    Ok(windows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_sorted_and_unknown_ones_refused() {
+        assert_eq!(parse_windows("1d, 1m,1d"), Ok(vec![Window::M1, Window::D1]));
+        assert!(parse_windows("1m,2h").is_err());
+        assert!(parse_windows("").is_err());
+    }
+
+    #[test]
+    fn the_defaults() {
+        let mut env = Env::from_pairs([
+            ("KAFKA_BROKERS", "localhost:9092"),
+            ("SCHEMA_REGISTRY_URL", "http://localhost:8081"),
+            ("DATABASE_URL", "postgres://flowmeter@localhost/flowmeter"),
+        ]);
+        let config = SinkConfig::from_env(&mut env);
+        env.finish().unwrap();
+        assert_eq!(config.windows, Window::ALL);
+        assert_eq!(config.group(), "flowmeter-sink");
+        assert_eq!(config.retention().as_secs(), 90 * 86_400);
+    }
+}

@@ -1,0 +1,284 @@
+//! What a record means.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use platform::kafka::{
+    admission::{Admission, RecordParts, Refusal, Verdict},
+    registry::{LookupError, split},
+};
+use rdkafka::{Message, message::Headers};
+use schemas::{
+    Timestamp, Topics,
+    codec::decode_rollups,
+    dead_letter::{DeadLetter, Reason},
+    rollup::{MalformedRollup, RollupBatch},
+};
+use serde_json::json;
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+use crate::{
+    batch::{Item, RawEvent},
+    expand::Delta,
+    store::DeadLetterRow,
+};
+
+/// The stage of the dead letters that are made here.
+const STAGE: &str = "sink";
+/// The reason of a dead letter that does not say its own.
+const MALFORMED_ENVELOPE: &str = "malformed_envelope";
+
+/// Finds out what a record means, on the sink's thread.
+#[derive(Clone)]
+pub(crate) struct Decoder {
+    pub(crate) admission: Admission,
+    pub(crate) runtime: Handle,
+    pub(crate) topics: Topics,
+}
+
+impl Decoder {
+    /// What `record` means. Fails when the registry cannot be asked.
+    pub(crate) fn decode(&self, record: &impl Message) -> Result<Item, LookupError> {
+        let topic = record.topic();
+        if let Some(kind) = self.topics.kind_of(topic) {
+            let parts = RecordParts::of(record);
+            return Ok(match self.admission.judge(&self.runtime, kind, parts)? {
+                Verdict::Admitted(event) => Item::Event(RawEvent {
+                    event,
+                    received_at: log_time(record),
+                    partition: record.partition(),
+                    offset: record.offset(),
+                }),
+                Verdict::Refused(_) => Item::Refused,
+            });
+        }
+        if topic == self.topics.dead_letters() {
+            return Ok(Item::DeadLetter(dead_letter(record)));
+        }
+        Ok(match self.deltas(record)? {
+            Ok(deltas) => Item::Deltas(deltas),
+            Err(refusal) => {
+                tracing::error!(
+                    topic,
+                    partition = record.partition(),
+                    offset = record.offset(),
+                    reason = refusal.reason.as_str(),
+                    message = refusal.message,
+                    "rollup deltas that cannot be read; kept as a dead letter"
+                );
+                Item::DeadLetter(unreadable_deltas(record, refusal))
+            }
+        })
+    }
+
+    fn deltas(&self, record: &impl Message) -> Result<Result<Vec<Delta>, Refusal>, LookupError> {
+        let parts = RecordParts::of(record);
+        let Some(value) = parts.value else {
+            return Ok(refuse(Reason::NoValue, "the record has no value"));
+        };
+        let (reference, avro) = match split(value, parts.schema_header) {
+            Ok(split) => split,
+            Err(error) => return Ok(refuse(Reason::BadFraming, error)),
+        };
+        let schema = match self.admission.schema(&self.runtime, reference) {
+            Ok(schema) => schema,
+            Err(error @ LookupError::NotFound) => return Ok(refuse(Reason::UnknownSchema, error)),
+            Err(error @ LookupError::Invalid(_)) => {
+                return Ok(refuse(Reason::UnusableSchema, error));
+            }
+            Err(error @ LookupError::Transient(_)) => return Err(error),
+        };
+        Ok(match decode_rollups(&schema, avro) {
+            Ok(batch) => deltas_of(batch),
+            Err(error) => refuse(Reason::Undecodable, error),
+        })
+    }
+}
+
+fn refuse<T>(reason: Reason, message: impl ToString) -> Result<T, Refusal> {
+    Err(Refusal {
+        reason,
+        message: message.to_string(),
+    })
+}
+
+/// All deltas of a record, or none of them.
+fn deltas_of(batch: RollupBatch) -> Result<Vec<Delta>, Refusal> {
+    let organization_id = batch.organization_id;
+    let deltas: Result<Vec<Delta>, MalformedRollup> = batch
+        .entries
+        .into_iter()
+        .map(|entry| {
+            let (minute, series, rollup) = entry.into_parts()?;
+            Ok(Delta {
+                organization_id,
+                minute,
+                series,
+                rollup,
+            })
+        })
+        .collect();
+    let deltas = deltas.or_else(|error| refuse(Reason::Invalid, error))?;
+    // PostgreSQL would refuse the whole transaction, again and again.
+    let holds_nul = |delta: &Delta| {
+        let model = delta.series.model.as_deref().unwrap_or_default();
+        delta.series.name.contains('\0') || model.contains('\0')
+    };
+    if deltas.iter().any(holds_nul) {
+        return refuse(Reason::Invalid, "a name holds U+0000");
+    }
+    Ok(deltas)
+}
+
+/// The row of a record of the dead letters' topic.
+fn dead_letter(record: &impl Message) -> DeadLetterRow {
+    let header = |name: &str| {
+        let headers = record.headers()?;
+        headers.iter().find(|h| h.key == name)?.value
+    };
+    let letter = DeadLetter::from_headers(header)
+        .unwrap_or_else(|error| made_here(record, MALFORMED_ENVELOPE, error.to_string()));
+    let organization_id = record.key().and_then(organization_of);
+    row(record, letter, organization_id)
+}
+
+/// The row of rollup deltas that cannot be read. It is no tenant's: the fault is ours.
+fn unreadable_deltas(record: &impl Message, refusal: Refusal) -> DeadLetterRow {
+    let letter = made_here(record, refusal.reason.as_str(), refusal.message);
+    row(record, letter, None)
+}
+
+fn made_here(record: &impl Message, reason: &str, message: String) -> DeadLetter {
+    DeadLetter {
+        source_topic: record.topic().to_owned(),
+        source_partition: record.partition(),
+        source_offset: record.offset(),
+        reason: reason.to_owned(),
+        message,
+        stage: STAGE.to_owned(),
+        recorded_at: log_time(record),
+    }
+}
+
+fn row(record: &impl Message, letter: DeadLetter, organization_id: Option<Uuid>) -> DeadLetterRow {
+    let headers: Vec<_> = record
+        .headers()
+        .into_iter()
+        .flat_map(Headers::iter)
+        .filter(|h| !DeadLetter::is_envelope_header(h.key))
+        .map(|h| {
+            let value = h.value.map(|value| BASE64_STANDARD.encode(value));
+            json!({ "name": without_nul(h.key.to_owned()), "value": value })
+        })
+        .collect();
+    DeadLetterRow {
+        letter: DeadLetter {
+            source_topic: without_nul(letter.source_topic),
+            reason: without_nul(letter.reason),
+            message: without_nul(letter.message),
+            stage: without_nul(letter.stage),
+            ..letter
+        },
+        organization_id,
+        key: record.key().map(<[u8]>::to_vec),
+        value: record.payload().map(<[u8]>::to_vec),
+        headers: serde_json::Value::from(headers).to_string(),
+        partition: record.partition(),
+        offset: record.offset(),
+    }
+}
+
+/// The tenant that a key `organization_id:user_id` names.
+fn organization_of(key: &[u8]) -> Option<Uuid> {
+    let (organization, _) = std::str::from_utf8(key).ok()?.split_once(':')?;
+    organization.parse().ok()
+}
+
+/// PostgreSQL stores no U+0000, and whoever writes to Kafka may have written one.
+fn without_nul(text: String) -> String {
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text
+    }
+}
+
+fn log_time(record: &impl Message) -> Timestamp {
+    let millis = record.timestamp().to_millis().unwrap_or(0);
+    Timestamp::from_millis(millis).unwrap_or(Timestamp::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+
+    use super::*;
+
+    const KEY: &str = "00000000-0000-0000-0000-000000000007:me";
+
+    fn record(headers: OwnedHeaders) -> OwnedMessage {
+        OwnedMessage::new(
+            Some(b"\0value".to_vec()),
+            Some(KEY.into()),
+            "metrics.dead-letters".into(),
+            rdkafka::Timestamp::LogAppendTime(1_700_000_000_000),
+            2,
+            9,
+            Some(headers),
+        )
+    }
+
+    #[test]
+    fn a_dead_letter_keeps_the_record_and_loses_the_envelope() {
+        let envelope = DeadLetter {
+            source_topic: "metrics.user-sessions".into(),
+            source_partition: 1,
+            source_offset: 5,
+            reason: "invalid".into(),
+            message: "nul\0here".into(),
+            stage: "aggregator".into(),
+            recorded_at: Timestamp::from_millis(3).unwrap(),
+        };
+        let mut headers = OwnedHeaders::new()
+            .insert(Header {
+                key: "own",
+                value: Some(b"\xff"),
+            })
+            .insert(Header::<&[u8]> {
+                key: "empty",
+                value: None,
+            });
+        for (key, value) in &envelope.headers() {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
+        }
+        let row = dead_letter(&record(headers));
+        assert_eq!(row.letter.message, "nul\u{fffd}here");
+        assert_eq!(row.letter.source_offset, 5);
+        assert_eq!(row.organization_id, Some(Uuid::from_u128(7)));
+        assert_eq!(
+            row.headers,
+            r#"[{"name":"own","value":"/w=="},{"name":"empty","value":null}]"#
+        );
+        assert_eq!(row.value.as_deref(), Some(&b"\0value"[..]));
+        assert_eq!((row.partition, row.offset), (2, 9));
+    }
+
+    #[test]
+    fn without_an_envelope_it_is_its_own_source() {
+        let row = dead_letter(&record(OwnedHeaders::new()));
+        assert_eq!(row.letter.reason, MALFORMED_ENVELOPE);
+        assert_eq!(row.letter.source_topic, "metrics.dead-letters");
+        assert_eq!(row.letter.recorded_at.micros(), 1_700_000_000_000_000);
+        assert_eq!(row.headers, "[]");
+    }
+
+    #[test]
+    fn a_key_names_a_tenant_only_as_ours_do() {
+        assert_eq!(organization_of(KEY.as_bytes()), Some(Uuid::from_u128(7)));
+        for key in [&b"\xff:"[..], b"", b"me:you", &KEY.as_bytes()[..36]] {
+            assert_eq!(organization_of(key), None);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! From deltas of the finest series and minute to the rows of every scope and window.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use schemas::{
+    Rollup, Timestamp, Window,
+    rollup::{Scope, Series},
+};
+use uuid::Uuid;
+
+/// A delta as the aggregator sent it.
+#[derive(Debug, Clone)]
+pub(crate) struct Delta {
+    pub(crate) organization_id: Uuid,
+    pub(crate) minute: Timestamp,
+    pub(crate) series: Series,
+    pub(crate) rollup: Rollup,
+}
+
+/// What is to be added to one row of a window's table.
+#[derive(Debug, Clone)]
+pub(crate) struct RollupRow {
+    pub(crate) organization_id: Uuid,
+    pub(crate) scope: Scope,
+    pub(crate) bucket_start: Timestamp,
+    pub(crate) series_id: Uuid,
+    pub(crate) series: Arc<Series>,
+    pub(crate) rollup: Rollup,
+}
+
+impl RollupRow {
+    /// The primary key.
+    pub(crate) fn key(&self) -> (Uuid, Scope, Timestamp, Uuid) {
+        (
+            self.organization_id,
+            self.scope,
+            self.bucket_start,
+            self.series_id,
+        )
+    }
+}
+
+/// The rows of each window, which must be sorted, shortest first. No two rows of a window
+/// have the same key, and they are sorted by it.
+///
+/// A longer window is added up from the rows of the shorter, and a coarser scope from the
+/// finer one's, so that each step has fewer rows to go through than the one before.
+pub(crate) fn expand(windows: &[Window], deltas: Vec<Delta>) -> Vec<(Window, Vec<RollupRow>)> {
+    let Some(&shortest) = windows.first() else {
+        return Vec::new();
+    };
+    let finest = deltas.into_iter().map(|delta| RollupRow {
+        organization_id: delta.organization_id,
+        scope: Scope::User,
+        bucket_start: delta.minute,
+        series_id: delta.series.id(),
+        series: Arc::new(delta.series),
+        rollup: delta.rollup,
+    });
+    let user = regroup(finest, Scope::User, shortest);
+    let team = regroup(user.iter().cloned(), Scope::Team, shortest);
+    let organization = regroup(team.iter().cloned(), Scope::Organization, shortest);
+    // In the order of `Scope::ALL`.
+    let mut rows = [organization, team, user];
+    let mut tables = Vec::with_capacity(windows.len());
+    for &window in windows {
+        if window != shortest {
+            for (scope, rows) in Scope::ALL.into_iter().zip(&mut rows) {
+                *rows = regroup(std::mem::take(rows).into_iter(), scope, window);
+            }
+        }
+        let mut all: Vec<RollupRow> = rows.iter().flatten().cloned().collect();
+        all.sort_unstable_by_key(RollupRow::key);
+        tables.push((window, all));
+    }
+    tables
+}
+
+/// Adds up rows that are one in `scope` and `window`.
+fn regroup(rows: impl Iterator<Item = RollupRow>, scope: Scope, window: Window) -> Vec<RollupRow> {
+    let mut groups = HashMap::with_capacity(rows.size_hint().0);
+    for mut row in rows {
+        if row.scope != scope {
+            row.series = Arc::new(row.series.within(scope));
+            row.series_id = row.series.id();
+            row.scope = scope;
+        }
+        row.bucket_start = window.start(row.bucket_start);
+        match groups.entry(row.key()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(row);
+            }
+            Entry::Occupied(mut sum) => {
+                let sum: &mut RollupRow = sum.get_mut();
+                sum.rollup.merge(&row.rollup);
+            }
+        }
+    }
+    groups.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use schemas::rollup::SeriesKind;
+
+    use super::*;
+
+    fn delta(org: u8, second: i64, user: u8, team: Option<u8>, name: u8, count: u64) -> Delta {
+        let id = |n: u8| Uuid::from_u128(u128::from(n) + 1);
+        Delta {
+            organization_id: id(org),
+            minute: Window::M1.start(Timestamp::from_micros(second * 1_000_000).unwrap()),
+            series: Series {
+                kind: SeriesKind::Command,
+                name: format!("n{name}"),
+                model: None,
+                team_id: team.map(id),
+                project_id: None,
+                user_id: Some(id(user)),
+            },
+            rollup: Rollup {
+                count,
+                ..Rollup::default()
+            },
+        }
+    }
+
+    #[test]
+    fn two_users_of_one_team_are_one_row_of_team_and_organization() {
+        let deltas = vec![
+            delta(0, 0, 0, Some(0), 0, 1),
+            delta(0, 61, 1, Some(0), 0, 2),
+            delta(0, 86_399, 0, None, 0, 4),
+        ];
+        let tables = expand(&Window::ALL, deltas);
+        let shape = |window: Window| {
+            let (_, rows) = tables.iter().find(|(w, _)| *w == window).unwrap();
+            Scope::ALL.map(|scope| {
+                let mut counts: Vec<u64> = rows
+                    .iter()
+                    .filter(|r| r.scope == scope)
+                    .map(|r| r.rollup.count)
+                    .collect();
+                counts.sort_unstable();
+                counts
+            })
+        };
+        assert_eq!(shape(Window::M1), [[1, 2, 4], [1, 2, 4], [1, 2, 4]]);
+        assert_eq!(shape(Window::M5), [vec![3, 4], vec![3, 4], vec![1, 2, 4]]);
+        assert_eq!(shape(Window::D1), [vec![7], vec![3, 4], vec![1, 2, 4]]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_scope_of_every_window_holds_each_event_once(
+            deltas in prop::collection::vec(
+                (0_u8..2, 0_i64..200_000, 0_u8..3, prop::option::of(0_u8..2), 0_u8..2, 1_u64..9), 0..60
+            ),
+            windows in prop::sample::subsequence(Window::ALL.to_vec(), 1..=5)
+        ) {
+            let deltas: Vec<Delta> = deltas
+                .into_iter()
+                .map(|(org, at, user, team, name, count)| delta(org, at, user, team, name, count))
+                .collect();
+            let tables = expand(&windows, deltas.clone());
+            prop_assert_eq!(tables.iter().map(|(w, _)| *w).collect::<Vec<_>>(), windows);
+            for (window, rows) in &tables {
+                prop_assert!(rows.is_sorted_by(|a, b| a.key() < b.key()));
+                // The plain way, delta by delta.
+                let mut plain: HashMap<_, Rollup> = HashMap::new();
+                for d in &deltas {
+                    for scope in Scope::ALL {
+                        let id = d.series.within(scope).id();
+                        let key = (d.organization_id, scope, window.start(d.minute), id);
+                        plain.entry(key).or_default().merge(&d.rollup);
+                    }
+                }
+                prop_assert_eq!(rows.len(), plain.len());
+                for row in rows {
+                    prop_assert_eq!(Some(&row.rollup), plain.get(&row.key()));
+                    prop_assert_eq!(row.series.id(), row.series_id);
+                    prop_assert_eq!(row.series.within(row.scope), (*row.series).clone());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The table of dead letters.
+
+use chrono::{DateTime, Utc};
+use schemas::dead_letter::DeadLetter;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::ROWS_PER_STATEMENT;
+
+/// A refused record, whole.
+#[derive(Debug)]
+pub(crate) struct DeadLetterRow {
+    pub(crate) letter: DeadLetter,
+    pub(crate) organization_id: Option<Uuid>,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    /// JSON: the record's own headers.
+    pub(crate) headers: String,
+    /// Where the dead letter itself is.
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+const INSERT: &str = r#"
+    insert into flowmeter.dead_letters (
+        recorded_at, organization_id, source_topic, source_partition, source_offset,
+        stage, reason, message, "key", "value", headers,
+        dead_letter_partition, dead_letter_offset
+    )
+    select r.a, r.b, r.c, r.d, r.e, r.f, r.g, r.h, r.i, r.j, r.k::jsonb, r.l, r.m
+    from unnest(
+        $1::timestamptz[], $2::uuid[], $3::text[], $4::integer[], $5::bigint[],
+        $6::text[], $7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::text[],
+        $12::integer[], $13::bigint[]
+    ) as r(a, b, c, d, e, f, g, h, i, j, k, l, m)"#;
+
+/// Inserts them.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    rows: &[DeadLetterRow],
+) -> sqlx::Result<()> {
+    for rows in rows.chunks(ROWS_PER_STATEMENT) {
+        fn column<'a, T>(rows: &'a [DeadLetterRow], of: impl Fn(&'a DeadLetterRow) -> T) -> Vec<T> {
+            rows.iter().map(of).collect()
+        }
+        sqlx::query(INSERT)
+            .bind(column(rows, |r| {
+                DateTime::<Utc>::from(r.letter.recorded_at)
+            }))
+            .bind(column(rows, |r| r.organization_id))
+            .bind(column(rows, |r| r.letter.source_topic.as_str()))
+            .bind(column(rows, |r| r.letter.source_partition))
+            .bind(column(rows, |r| r.letter.source_offset))
+            .bind(column(rows, |r| r.letter.stage.as_str()))
+            .bind(column(rows, |r| r.letter.reason.as_str()))
+            .bind(column(rows, |r| r.letter.message.as_str()))
+            .bind(column(rows, |r| r.key.as_deref()))
+            .bind(column(rows, |r| r.value.as_deref()))
+            .bind(column(rows, |r| r.headers.as_str()))
+            .bind(column(rows, |r| r.partition))
+            .bind(column(rows, |r| r.offset))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}

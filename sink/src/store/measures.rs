@@ -1,0 +1,176 @@
+//! A rollup as the columns of its table.
+
+use schemas::{
+    Rollup, Usd,
+    rollup::{ExecutionTime, Histogram, Values},
+};
+
+/// The columns that are added up. Wide numbers are text, for want of a type that both sides
+/// share.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub(super) struct Measures {
+    pub(super) event_count: i64,
+    pub(super) success_count: i64,
+    pub(super) error_count: i64,
+    pub(super) timeout_count: i64,
+    pub(super) cancelled_count: i64,
+    pub(super) execution_time_sum: String,
+    pub(super) execution_time_min: Option<i64>,
+    pub(super) execution_time_max: Option<i64>,
+    pub(super) histogram: Vec<u8>,
+    pub(super) input_tokens: String,
+    pub(super) output_tokens: String,
+    pub(super) cost_usd: String,
+    pub(super) value_sum: Option<String>,
+    pub(super) value_min: Option<f64>,
+    pub(super) value_max: Option<f64>,
+}
+
+/// The most that `numeric(38, 12)` holds, in units of its last digit. It is also enough for
+/// sums of values: 10²⁶ of them.
+const MOST_UNITS: i128 = 10i128.pow(38) - 1;
+
+impl Measures {
+    /// The columns of a rollup. What no column could hold stays at the column's end, as it
+    /// would at the end of its own type.
+    pub(super) fn of(rollup: &Rollup) -> Self {
+        let time = rollup.execution_time.as_ref();
+        let values = rollup.values.as_ref();
+        let [success, error, timeout, cancelled] = rollup.by_status.map(signed);
+        Self {
+            event_count: signed(rollup.count),
+            success_count: success,
+            error_count: error,
+            timeout_count: timeout,
+            cancelled_count: cancelled,
+            execution_time_sum: time.map_or(0, |t| t.sum).to_string(),
+            execution_time_min: time.map(|t| signed(t.min)),
+            execution_time_max: time.map(|t| signed(t.max)),
+            histogram: time.map(|t| t.histogram.to_bytes()).unwrap_or_default(),
+            input_tokens: rollup.input_tokens.to_string(),
+            output_tokens: rollup.output_tokens.to_string(),
+            cost_usd: decimal(rollup.cost.units()),
+            value_sum: values.map(|v| decimal(v.sum)),
+            value_min: values.map(|v| v.min),
+            value_max: values.map(|v| v.max),
+        }
+    }
+
+    /// The rollup of columns, or the name of one that holds what no rollup can.
+    pub(super) fn rollup(&self) -> Result<Rollup, &'static str> {
+        let execution_time = match (self.execution_time_min, self.execution_time_max) {
+            (Some(min), Some(max)) => Some(ExecutionTime {
+                sum: number("execution_time_sum", &self.execution_time_sum)?,
+                min: unsigned("execution_time_min", min)?,
+                max: unsigned("execution_time_max", max)?,
+                histogram: Histogram::from_bytes(&self.histogram).map_err(|_| "histogram")?,
+            }),
+            (None, None) => None,
+            _ => return Err("execution_time_min"),
+        };
+        let values = match (&self.value_sum, self.value_min, self.value_max) {
+            (Some(sum), Some(min), Some(max)) => Some(Values {
+                sum: number::<Usd>("value_sum", sum)?.units(),
+                min,
+                max,
+            }),
+            (None, None, None) => None,
+            _ => return Err("value_sum"),
+        };
+        Ok(Rollup {
+            count: unsigned("event_count", self.event_count)?,
+            by_status: [
+                unsigned("success_count", self.success_count)?,
+                unsigned("error_count", self.error_count)?,
+                unsigned("timeout_count", self.timeout_count)?,
+                unsigned("cancelled_count", self.cancelled_count)?,
+            ],
+            execution_time,
+            input_tokens: number("input_tokens", &self.input_tokens)?,
+            output_tokens: number("output_tokens", &self.output_tokens)?,
+            cost: number("cost_usd", &self.cost_usd)?,
+            values,
+        })
+    }
+}
+
+fn decimal(units: i128) -> String {
+    Usd::from_units(units.clamp(-MOST_UNITS, MOST_UNITS)).to_string()
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(name: &'static str, number: i64) -> Result<u64, &'static str> {
+    u64::try_from(number).map_err(|_| name)
+}
+
+fn number<T: std::str::FromStr>(name: &'static str, text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    prop_compose! {
+        fn any_time()(sum in any::<u64>(), min in 0..=i64::MAX as u64, max in 0..=i64::MAX as u64,
+            times in prop::collection::vec(0_u64..4_000_000, 0..9)) -> ExecutionTime {
+            let mut histogram = Histogram::default();
+            for time in times {
+                histogram.add(time);
+            }
+            ExecutionTime { sum, min, max, histogram }
+        }
+    }
+
+    prop_compose! {
+        fn any_values()(sum in -MOST_UNITS..=MOST_UNITS, min in -1e18..1e18, max in -1e18..1e18) -> Values {
+            Values { sum, min, max }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn columns_give_the_rollup_back(
+            count in 0..=i64::MAX as u64,
+            by_status in prop::array::uniform4(0..=i64::MAX as u64),
+            execution_time in prop::option::of(any_time()),
+            input_tokens in any::<u64>(),
+            output_tokens in any::<u64>(),
+            cost in -MOST_UNITS..=MOST_UNITS,
+            values in prop::option::of(any_values()),
+        ) {
+            let rollup = Rollup {
+                count, by_status, execution_time, input_tokens, output_tokens,
+                cost: Usd::from_units(cost), values,
+            };
+            prop_assert_eq!(Measures::of(&rollup).rollup(), Ok(rollup));
+        }
+    }
+
+    #[test]
+    fn what_no_column_holds_stays_at_its_end() {
+        let rollup = Rollup {
+            count: u64::MAX,
+            cost: Usd::from_units(i128::MIN),
+            ..Rollup::default()
+        };
+        let columns = Measures::of(&rollup);
+        assert_eq!(columns.event_count, i64::MAX);
+        assert_eq!(columns.cost_usd, "-99999999999999999999999999.999999999999");
+    }
+
+    #[test]
+    fn a_column_that_is_no_rollups_is_named() {
+        let mut columns = Measures::of(&Rollup::default());
+        columns.error_count = -1;
+        assert_eq!(columns.rollup(), Err("error_count"));
+        columns.error_count = 0;
+        columns.value_min = Some(1.0);
+        assert_eq!(columns.rollup(), Err("value_sum"));
+    }
+}

@@ -1,0 +1,210 @@
+//! The tables of rollups, one per window.
+
+use chrono::{DateTime, Utc};
+use schemas::{Rollup, Window};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row, postgres::PgRow};
+use uuid::Uuid;
+
+use super::{ROWS_PER_STATEMENT, StoreError, measures::Measures};
+use crate::expand::RollupRow;
+
+/// Names our advisory locks apart from those of others in the same database.
+const LOCK_CLASS: i32 = 0x666c_6f77;
+/// Organizations share this many locks: the server's table of locks is limited, and a
+/// transaction may touch any number of organizations.
+const LOCKS: u128 = 256;
+
+// Taken in the order of the array, which is sorted: two instances never wait in a ring.
+const LOCK: &str = "select pg_advisory_xact_lock($1, k) from unnest($2::integer[]) as k";
+
+/// Adds rows to those that are there. No two rows of a table may have the same key.
+pub(super) async fn merge(
+    connection: &mut PgConnection,
+    tables: &[(Window, Vec<RollupRow>)],
+) -> Result<(), StoreError> {
+    let all_rows = tables.iter().flat_map(|(_, rows)| rows);
+    let locks = lock_keys(all_rows.map(|row| row.organization_id));
+    if locks.is_empty() {
+        return Ok(());
+    }
+    // Reading, adding and writing is not one step, so nobody else may do it meanwhile. Each
+    // statement sees what was committed before it began, hence the locks come first.
+    sqlx::query(LOCK)
+        .bind(LOCK_CLASS)
+        .bind(locks)
+        .execute(&mut *connection)
+        .await?;
+    for (window, rows) in tables {
+        for rows in rows.chunks(ROWS_PER_STATEMENT) {
+            let sums = sums(&mut *connection, *window, rows).await?;
+            upsert(&mut *connection, *window, rows, &sums).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The locks of organizations, sorted.
+fn lock_keys(organizations: impl Iterator<Item = Uuid>) -> Vec<i32> {
+    let lock = |id: Uuid| i32::try_from(id.as_u128() % LOCKS).unwrap_or_default();
+    let mut keys: Vec<i32> = organizations.map(lock).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+struct Keys {
+    organizations: Vec<Uuid>,
+    scopes: Vec<&'static str>,
+    buckets: Vec<DateTime<Utc>>,
+    series: Vec<Uuid>,
+}
+
+impl Keys {
+    fn of(rows: &[RollupRow]) -> Self {
+        Self {
+            organizations: rows.iter().map(|r| r.organization_id).collect(),
+            scopes: rows.iter().map(|r| r.scope.as_str()).collect(),
+            buckets: rows.iter().map(|r| r.bucket_start.into()).collect(),
+            series: rows.iter().map(|r| r.series_id).collect(),
+        }
+    }
+}
+
+/// What each row is together with what is stored.
+async fn sums(
+    connection: &mut PgConnection,
+    window: Window,
+    rows: &[RollupRow],
+) -> Result<Vec<Rollup>, StoreError> {
+    // The bounds let the planner leave out chunks, which it cannot by a join.
+    let sql = format!(
+        "select k.n, r.event_count, r.success_count, r.error_count, r.timeout_count, \
+            r.cancelled_count, r.execution_time_sum::text, r.execution_time_min, \
+            r.execution_time_max, r.histogram, r.input_tokens::text, r.output_tokens::text, \
+            r.cost_usd::text, r.value_sum::text, r.value_min, r.value_max \
+         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[]) \
+            with ordinality as k(organization_id, scope, bucket_start, series_id, n) \
+         join flowmeter.rollups_{window} r using (organization_id, scope, bucket_start, series_id) \
+         where r.bucket_start >= $5 and r.bucket_start <= $6"
+    );
+    let keys = Keys::of(rows);
+    let (first, last) = (
+        keys.buckets.iter().min().copied(),
+        keys.buckets.iter().max().copied(),
+    );
+    let stored: Vec<PgRow> = sqlx::query(AssertSqlSafe(sql))
+        // Planned for these bounds each time: a plan for all of them would look everywhere.
+        .persistent(false)
+        .bind(keys.organizations)
+        .bind(keys.scopes)
+        .bind(keys.buckets)
+        .bind(keys.series)
+        .bind(first)
+        .bind(last)
+        .fetch_all(connection)
+        .await?;
+    let mut sums: Vec<Rollup> = rows.iter().map(|row| row.rollup.clone()).collect();
+    for row in stored {
+        let n: i64 = row.try_get("n")?;
+        let rollup = Measures::from_row(&row)?.rollup();
+        let rollup = rollup.map_err(|what| StoreError::Corrupt {
+            table: format!("rollups_{window}"),
+            what,
+        })?;
+        let index = usize::try_from(n - 1).unwrap_or(usize::MAX);
+        if let Some(sum) = sums.get_mut(index) {
+            sum.merge(&rollup);
+        }
+    }
+    Ok(sums)
+}
+
+async fn upsert(
+    connection: &mut PgConnection,
+    window: Window,
+    rows: &[RollupRow],
+    sums: &[Rollup],
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "insert into flowmeter.rollups_{window} ( \
+            organization_id, scope, bucket_start, series_id, \
+            kind, name, model, team_id, project_id, user_id, \
+            event_count, success_count, error_count, timeout_count, cancelled_count, \
+            execution_time_sum, execution_time_min, execution_time_max, histogram, \
+            input_tokens, output_tokens, cost_usd, value_sum, value_min, value_max) \
+         select k1, k2, k3, k4, s1, s2, s3, s4, s5, s6, a, b, c, d, e, \
+            f::numeric, g, h, i, j::numeric, k::numeric, l::numeric, m::numeric, n, o \
+         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], \
+            $5::text[], $6::text[], $7::text[], $8::uuid[], $9::uuid[], $10::uuid[], \
+            $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], \
+            $16::text[], $17::bigint[], $18::bigint[], $19::bytea[], \
+            $20::text[], $21::text[], $22::text[], $23::text[], \
+            $24::double precision[], $25::double precision[]) \
+            as r(k1, k2, k3, k4, s1, s2, s3, s4, s5, s6, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o) \
+         on conflict (organization_id, scope, bucket_start, series_id) do update set \
+            event_count = excluded.event_count, \
+            success_count = excluded.success_count, \
+            error_count = excluded.error_count, \
+            timeout_count = excluded.timeout_count, \
+            cancelled_count = excluded.cancelled_count, \
+            execution_time_sum = excluded.execution_time_sum, \
+            execution_time_min = excluded.execution_time_min, \
+            execution_time_max = excluded.execution_time_max, \
+            histogram = excluded.histogram, \
+            input_tokens = excluded.input_tokens, \
+            output_tokens = excluded.output_tokens, \
+            cost_usd = excluded.cost_usd, \
+            value_sum = excluded.value_sum, \
+            value_min = excluded.value_min, \
+            value_max = excluded.value_max, \
+            updated_at = now()"
+    );
+    let keys = Keys::of(rows);
+    let measures: Vec<Measures> = sums.iter().map(Measures::of).collect();
+    fn column<'a, S, T>(of: &'a [S], value: impl Fn(&'a S) -> T) -> Vec<T> {
+        of.iter().map(value).collect()
+    }
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(keys.organizations)
+        .bind(keys.scopes)
+        .bind(keys.buckets)
+        .bind(keys.series)
+        .bind(column(rows, |r| r.series.kind.as_str()))
+        .bind(column(rows, |r| r.series.name.as_str()))
+        .bind(column(rows, |r| r.series.model.as_deref()))
+        .bind(column(rows, |r| r.series.team_id))
+        .bind(column(rows, |r| r.series.project_id))
+        .bind(column(rows, |r| r.series.user_id))
+        .bind(column(&measures, |m| m.event_count))
+        .bind(column(&measures, |m| m.success_count))
+        .bind(column(&measures, |m| m.error_count))
+        .bind(column(&measures, |m| m.timeout_count))
+        .bind(column(&measures, |m| m.cancelled_count))
+        .bind(column(&measures, |m| m.execution_time_sum.as_str()))
+        .bind(column(&measures, |m| m.execution_time_min))
+        .bind(column(&measures, |m| m.execution_time_max))
+        .bind(column(&measures, |m| m.histogram.as_slice()))
+        .bind(column(&measures, |m| m.input_tokens.as_str()))
+        .bind(column(&measures, |m| m.output_tokens.as_str()))
+        .bind(column(&measures, |m| m.cost_usd.as_str()))
+        .bind(column(&measures, |m| m.value_sum.as_deref()))
+        .bind(column(&measures, |m| m.value_min))
+        .bind(column(&measures, |m| m.value_max))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_are_sorted_and_few() {
+        let ids = (0..1000).rev().map(Uuid::from_u128);
+        let keys = lock_keys(ids);
+        assert!(keys.is_sorted());
+        assert_eq!(keys.len(), 256);
+        assert!(lock_keys(std::iter::empty()).is_empty());
+    }
+}
