@@ -1,1 +1,13 @@
-//! The Flowmeter command line.
+//! The `flowmeter` command: the services alone or together, and what a person needs around
+//! them. Each file is one subcommand.
+
+pub mod cli;
+mod greeting;
+mod health;
+pub mod load;
+pub mod migrate;
+pub mod serve;
+mod service;
+pub mod token;
+
+pub use cli::{Cli, run};

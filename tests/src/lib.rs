@@ -1,1 +1,17 @@
-//! The whole pipeline, tested on real Kafka, a real schema registry and real TimescaleDB.
+//! The whole pipeline, on real Kafka, a real schema registry and real TimescaleDB. Each
+//! test has topics, consumer groups and a database of its own.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
+mod foreign_producers;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod pipeline;
+#[cfg(test)]
+mod rollups_equal_raw;

@@ -1,0 +1,84 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+use platform::config::{Env, LogConfig, deprecated_variables};
+use platform::lifecycle::Shutdown;
+use platform::telemetry::logs;
+
+use crate::{health, load, migrate, serve, service, token};
+
+const AFTER_HELP: &str = "\
+Services are configured by environment variables, of which these are needed:
+  KAFKA_BROKERS         host:port, separated by commas
+  SCHEMA_REGISTRY_URL   Confluent's REST API
+  DATABASE_URL          postgres://user@host:port/database
+  JWT_SECRET            at least 32 bytes
+The README lists all of them. Everything wrong with them is reported at once.";
+
+/// Measures AI-assisted development: events in, numbers that add up out.
+#[derive(Debug, Parser)]
+#[command(name = "flowmeter", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process, on one port
+    Serve,
+    /// Run the ingest gateway: HTTP to Kafka
+    Gateway,
+    /// Run the aggregator: events to rollup deltas
+    Aggregator,
+    /// Run the sink: Kafka to TimescaleDB
+    Sink,
+    /// Run the query API
+    Query,
+    /// Create topics, schemas and tables, or bring them up to date
+    Migrate,
+    /// Print a token to call the HTTP services with
+    Token(token::TokenArgs),
+    /// Send a stream of generated events and report how it went
+    Load(load::LoadArgs),
+    /// Ask a running service for its health; fails unless it is healthy
+    Health(health::HealthArgs),
+}
+
+/// Runs one command to its end.
+///
+/// # Errors
+/// What a person should read.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Token(args) => token::run(&args),
+        Command::Load(args) => load::run(args).await,
+        Command::Health(args) => health::run(&args).await,
+        Command::Migrate => {
+            let config = configured(migrate::MigrateConfig::from_env)?;
+            migrate::run(&config).await
+        }
+        Command::Serve => {
+            let config = configured(serve::ServeConfig::from_env)?;
+            serve::run(config, Shutdown::on_signals()?).await
+        }
+        Command::Gateway => service::gateway(configured(service::HttpService::from_env)?).await,
+        Command::Query => service::query(configured(service::HttpService::from_env)?).await,
+        Command::Aggregator => service::aggregator(configured(service::Worker::from_env)?).await,
+        Command::Sink => service::sink(configured(service::Worker::from_env)?).await,
+    }
+}
+
+/// Reads a configuration with every fault in one error, and starts the log.
+fn configured<C>(read: impl FnOnce(&mut Env) -> C) -> anyhow::Result<C> {
+    let mut env = Env::from_process();
+    let log = LogConfig::from_env(&mut env);
+    let config = read(&mut env);
+    let deprecated = deprecated_variables(&mut env);
+    env.finish()?;
+    logs::init(&log)?;
+    for warning in deprecated {
+        tracing::warn!("{warning}");
+    }
+    Ok(config)
+}

@@ -1,0 +1,38 @@
+//! What a person sees after `make run`: a token, and lines that work when pasted.
+
+use std::net::SocketAddr;
+
+use platform::config::JwtConfig;
+use uuid::Uuid;
+
+use crate::token::admin_token;
+
+/// An organization to try things with, the same at every start so that its data stays.
+const ORGANIZATION: Uuid = Uuid::from_u128(0x0197_0000_0000_7000_8000_0000_0000_0001);
+const USER: Uuid = Uuid::from_u128(0x0197_0000_0000_7000_8000_0000_0000_0002);
+
+#[allow(clippy::print_stdout, reason = "a person reads it")]
+pub(crate) fn print(address: SocketAddr, jwt: &JwtConfig) -> anyhow::Result<()> {
+    let token = admin_token(jwt, ORGANIZATION, USER)?;
+    println!(
+        r#"
+Flowmeter is up at http://{address}. ^C stops it.
+
+A token for an administrator, valid for a day:
+
+  export FLOWMETER_TOKEN={token}
+
+Post an event, and read it back:
+
+  curl -sS http://{address}/api/metrics/commands \
+    -H "Authorization: Bearer $FLOWMETER_TOKEN" -H 'Content-Type: application/json' \
+    -d '{{"user_id":"{USER}","command_name":"build","execution_time_ms":1200,"status":"success"}}'
+
+  curl -sS "http://{address}/api/metrics/aggregated?aggregation_window=1m" \
+    -H "Authorization: Bearer $FLOWMETER_TOKEN"
+
+More: http://{address}/api/metrics/openapi.json, /metrics, and flowmeter load --help.
+"#
+    );
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Each service as a process of its own, with a port for operators.
+
+use aggregator::AggregatorConfig;
+use axum::Router;
+use ingest_gateway::{Gateway, GatewayConfig};
+use platform::config::{AdminConfig, Env, HttpConfig};
+use platform::http::admin::serve_admin;
+use platform::http::health::Health;
+use platform::http::{layers, server};
+use platform::lifecycle::{Services, Shutdown};
+use platform::telemetry::metrics::{self, PrometheusHandle};
+use query_api::QueryConfig;
+use sink::SinkConfig;
+use utoipa::openapi::OpenApi;
+
+use crate::serve::{DRAIN_BOUND, FLUSH_BOUND, VERSION, openapi_route};
+
+/// Settings of a service that answers HTTP.
+pub(crate) struct HttpService<C> {
+    service: C,
+    http: HttpConfig,
+    admin: AdminConfig,
+}
+
+/// Settings of a service that does not.
+pub(crate) struct Worker<C> {
+    service: C,
+    admin: AdminConfig,
+}
+
+/// A section of the environment.
+pub(crate) trait Section {
+    fn from_env(env: &mut Env) -> Self;
+}
+
+macro_rules! section {
+    ($($config:ty),*) => {
+        $(impl Section for $config {
+            fn from_env(env: &mut Env) -> Self {
+                <$config>::from_env(env)
+            }
+        })*
+    };
+}
+section!(GatewayConfig, QueryConfig, AggregatorConfig, SinkConfig);
+
+impl<C: Section> HttpService<C> {
+    pub(crate) fn from_env(env: &mut Env) -> Self {
+        Self {
+            service: C::from_env(env),
+            http: HttpConfig::from_env(env),
+            admin: AdminConfig::from_env(env),
+        }
+    }
+}
+
+impl<C: Section> Worker<C> {
+    pub(crate) fn from_env(env: &mut Env) -> Self {
+        Self {
+            service: C::from_env(env),
+            admin: AdminConfig::from_env(env),
+        }
+    }
+}
+
+/// What every process has.
+struct Process {
+    shutdown: Shutdown,
+    health: Health,
+    metrics: PrometheusHandle,
+    services: Services,
+}
+
+impl Process {
+    fn start(name: &'static str) -> anyhow::Result<Self> {
+        Ok(Self {
+            shutdown: Shutdown::on_signals()?,
+            health: Health::new(name, VERSION),
+            metrics: metrics::install()?,
+            services: Services::new(),
+        })
+    }
+
+    async fn serve(
+        &mut self,
+        name: &'static str,
+        router: Router,
+        api: OpenApi,
+        http: HttpConfig,
+    ) -> anyhow::Result<()> {
+        let listener = server::bind(&http).await?;
+        let router = layers::standard(router.merge(openapi_route(&api)), name, &http);
+        let serving = server::serve(listener, router, http, self.shutdown.clone());
+        self.services.spawn(name, serving);
+        Ok(())
+    }
+
+    async fn run(mut self, admin: AdminConfig) -> anyhow::Result<()> {
+        let serving = serve_admin(admin, self.health, self.metrics, self.shutdown.clone());
+        self.services.spawn("admin", serving);
+        self.services
+            .run_until_shutdown(self.shutdown, DRAIN_BOUND)
+            .await
+    }
+}
+
+pub(crate) async fn gateway(config: HttpService<GatewayConfig>) -> anyhow::Result<()> {
+    let mut process = Process::start("gateway")?;
+    let gateway = Gateway::start(&config.service, &process.health).await?;
+    process
+        .serve(
+            "gateway",
+            gateway.router(),
+            ingest_gateway::openapi(),
+            config.http,
+        )
+        .await?;
+    let result = process.run(config.admin).await;
+    gateway.drain(FLUSH_BOUND).await;
+    result
+}
+
+pub(crate) async fn query(config: HttpService<QueryConfig>) -> anyhow::Result<()> {
+    let mut process = Process::start("query")?;
+    let router =
+        query_api::start(&config.service, &process.health, process.shutdown.clone()).await?;
+    process
+        .serve("query", router, query_api::openapi(), config.http)
+        .await?;
+    process.run(config.admin).await
+}
+
+pub(crate) async fn aggregator(config: Worker<AggregatorConfig>) -> anyhow::Result<()> {
+    let mut process = Process::start("aggregator")?;
+    let health = process.health.component("aggregator");
+    let running = aggregator::run(config.service, health, process.shutdown.clone());
+    process.services.spawn("aggregator", running);
+    process.run(config.admin).await
+}
+
+pub(crate) async fn sink(config: Worker<SinkConfig>) -> anyhow::Result<()> {
+    let mut process = Process::start("sink")?;
+    let health = process.health.component("sink");
+    let running = sink::run(config.service, health, process.shutdown.clone());
+    process.services.spawn("sink", running);
+    process.run(config.admin).await
+}

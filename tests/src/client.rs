@@ -1,0 +1,69 @@
+//! A user of the HTTP services.
+
+use platform::auth::{Identity, Role, issue};
+use platform::config::{Env, JwtConfig};
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::pipeline::{JWT_SECRET, Pipeline};
+
+/// Somebody of an organization.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    pub(crate) token: String,
+}
+
+impl Client {
+    pub(crate) fn of(pipeline: &Pipeline, organization_id: Uuid, role: Role) -> Self {
+        let jwt = JwtConfig::from_env(&mut Env::from_pairs([("JWT_SECRET", JWT_SECRET)]));
+        let identity = Identity {
+            user_id: Uuid::new_v4(),
+            organization_id,
+            role,
+            team_ids: None,
+        };
+        let token = issue(&jwt, &identity, std::time::Duration::from_secs(3600)).unwrap();
+        Self {
+            http: reqwest::Client::new(),
+            base: pipeline.base().to_owned(),
+            token,
+        }
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        let url = format!("{}{path}", self.base);
+        let request = self.http.post(url).bearer_auth(&self.token).json(body);
+        read(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let url = format!("{}{path}", self.base);
+        let request = self.http.get(url).bearer_auth(&self.token);
+        read(request.send().await.unwrap()).await
+    }
+
+    /// All rows of a query of `/aggregated`, page by page.
+    pub(crate) async fn aggregated(&self, query: &str) -> Vec<Value> {
+        let mut rows = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/api/metrics/aggregated?{query}{cursor}");
+            let (status, mut page) = self.get(&path).await;
+            assert_eq!(status, StatusCode::OK, "{page}");
+            rows.append(page["data"].as_array_mut().unwrap());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return rows,
+            }
+        }
+    }
+}
+
+async fn read(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let body = response.text().await.unwrap();
+    let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
+    (status, body)
+}
