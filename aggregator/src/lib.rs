@@ -41,14 +41,13 @@ pub async fn run(
         admission: Admission::new(registry.clone(), config.retention),
         runtime: Handle::current(),
         health: health.clone(),
-        shutdown: shutdown.clone(),
     };
-    run_sessions("aggregator", health, shutdown, move || {
+    run_sessions("aggregator", health, shutdown, move |shutdown| {
         let topic = session.topics.rollups();
         let schema_id = session
             .runtime
             .block_on(register(&registry, &topic, rollup_schema()))?;
-        session.run(schema_id)
+        session.run(schema_id, shutdown)
     })
     .await
 }

@@ -44,7 +44,6 @@ pub(crate) struct Session {
     pub(crate) admission: Admission,
     pub(crate) runtime: Handle,
     pub(crate) health: ComponentHealth,
-    pub(crate) shutdown: Shutdown,
 }
 
 /// What was read and is not yet committed.
@@ -65,7 +64,7 @@ impl Session {
     ///
     /// # Errors
     /// Any fault. What was not committed is read again by the next session.
-    pub(crate) fn run(&self, schema_id: i32) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, schema_id: i32, shutdown: &Shutdown) -> anyhow::Result<()> {
         // Fences a predecessor of the same id before anything is read.
         let producer =
             TransactionalProducer::new(&self.client, &self.transactional_id, TRANSACTION_TIMEOUT)?;
@@ -83,7 +82,7 @@ impl Session {
             since: Instant::now(),
             dead: 0,
         };
-        while !self.shutdown.is_triggered() {
+        while !shutdown.is_triggered() {
             match consumer.poll(open.patience(self.flush_interval))? {
                 Polled::Record(record) => open.read(&record)?,
                 Polled::Assigned(partitions) => self.begin_at(&consumer, &partitions)?,

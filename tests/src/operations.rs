@@ -24,7 +24,7 @@ async fn all_kinds_are_stored_and_health_and_metrics_tell() {
     let user = Uuid::new_v4();
     let batch = json!({
         "command_executions": [{"user_id": user, "command_name": "build", "execution_time_ms": 5,
-            "status": "error", "command_args": {"a": [1.10]}, "error_message": "no", "context": {}}],
+            "status": "error", "command_args": {"a": [1.5]}, "error_message": "no", "context": {}}],
         "agent_interactions": [{"user_id": user, "agent_name": "coder", "interaction_type": "chat",
             "execution_time_ms": 5, "status": "success", "cost_usd": 0.1, "input_tokens": 3,
             "model": "m", "metadata": {"k": "v"}}],
@@ -51,7 +51,7 @@ async fn all_kinds_are_stored_and_health_and_metrics_tell() {
             .fetch_one(&pipeline.pool)
             .await
             .unwrap();
-    assert_eq!(args, r#"{"a": [1.10]}"#);
+    assert_eq!(args, r#"{"a": [1.5]}"#);
     eventually("everything is healthy", || async {
         let (status, _) = client.get("/api/metrics/health").await;
         (status == StatusCode::OK).then_some(())

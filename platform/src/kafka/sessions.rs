@@ -3,6 +3,7 @@
 //! A session begins with what Kafka or the database has committed and holds nothing that
 //! could not be read again, so starting over is the cure of every transient fault.
 
+use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,18 +22,36 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A session that lasted this long was sound: the next pause is a short one again.
 const SOUND: Duration = Duration::from_secs(30);
 
+/// What ended a session other than the shutdown. `{:#}` is the whole story, for the log.
+pub trait SessionFault: fmt::Display {
+    /// The metric's label.
+    fn outcome(&self) -> &'static str {
+        "failed"
+    }
+
+    /// For the public health report.
+    fn reason(&self) -> &'static str {
+        "its last session failed; a new one is starting"
+    }
+}
+
+impl SessionFault for anyhow::Error {}
+
 /// Runs sessions on a thread named `service` until `shutdown`, when the running one is to
-/// drain and return.
+/// drain and return. Each is given the shutdown, which is also triggered when this future is
+/// dropped: the thread never outlives it for long.
 ///
 /// # Errors
 /// When the thread cannot be started, or panicked.
-pub async fn run_sessions(
+pub async fn run_sessions<F: SessionFault>(
     service: &'static str,
     health: ComponentHealth,
     shutdown: Shutdown,
-    session: impl FnMut() -> anyhow::Result<()> + Send + 'static,
+    session: impl FnMut(&Shutdown) -> Result<(), F> + Send + 'static,
 ) -> anyhow::Result<()> {
     let runtime = Handle::current();
+    let shutdown = shutdown.child();
+    let _ends = TriggerOnDrop(shutdown.clone());
     let (ended, end) = oneshot::channel();
     thread::Builder::new()
         .name(service.to_owned())
@@ -45,18 +64,26 @@ pub async fn run_sessions(
         .map_err(|_| anyhow::anyhow!("the {service}'s thread panicked"))
 }
 
-fn keep_running(
+struct TriggerOnDrop(Shutdown);
+
+impl Drop for TriggerOnDrop {
+    fn drop(&mut self) {
+        self.0.trigger();
+    }
+}
+
+fn keep_running<F: SessionFault>(
     service: &'static str,
     health: &ComponentHealth,
     shutdown: &Shutdown,
     runtime: &Handle,
-    mut session: impl FnMut() -> anyhow::Result<()>,
+    mut session: impl FnMut(&Shutdown) -> Result<(), F>,
 ) {
     let mut pause = FIRST_PAUSE;
     while !shutdown.is_triggered() {
         let began = Instant::now();
-        let result = session();
-        let outcome = if result.is_ok() { "ended" } else { "failed" };
+        let result = session(shutdown);
+        let outcome = result.as_ref().map_or_else(F::outcome, |()| "ended");
         counter!(CONSUMER_SESSIONS, "service" => service, "outcome" => outcome).increment(1);
         let Err(fault) = result else {
             info!(service, "session ended");
@@ -66,7 +93,7 @@ fn keep_running(
             error!(service, error = %format!("{fault:#}"), "could not drain; what was not committed is read again next time");
             break;
         }
-        health.down("its last session failed; a new one is starting");
+        health.down(fault.reason());
         if began.elapsed() >= SOUND {
             pause = FIRST_PAUSE;
         }
@@ -91,7 +118,7 @@ mod tests {
         let sessions = Arc::new(AtomicUsize::new(0));
         let (count, stop) = (sessions.clone(), shutdown.clone());
         let health = Health::new("test", "0").component("worker");
-        run_sessions("test", health, shutdown, move || {
+        run_sessions("test", health, shutdown, move |_| {
             if count.fetch_add(1, Ordering::SeqCst) == 1 {
                 stop.trigger();
                 return Ok(());
@@ -106,7 +133,10 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_told() {
         let health = Health::new("test", "0").component("worker");
-        let result = run_sessions("test", health, Shutdown::new(), || panic!("broken")).await;
+        let result = run_sessions("test", health, Shutdown::new(), |_| -> anyhow::Result<()> {
+            panic!("broken")
+        })
+        .await;
         assert!(result.is_err());
     }
 }
