@@ -1,0 +1,399 @@
+//! A pipeline of the test's own: topics, schemas, a database, and producers in place of the
+//! gateway and the aggregator.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, SystemTime},
+};
+
+use platform::{
+    config::Env,
+    database::Role,
+    http::health::{CheckReport, Health},
+    kafka::{
+        consumer::{ConsumerSettings, PartitionConsumer},
+        producer::{EventProducer, ProducerSettings},
+        provision::{TopicDefaults, provision, register},
+        registry::{RegistryClient, frame},
+        transactions::TransactionalProducer,
+    },
+    lifecycle::Shutdown,
+    test_support::{TestDatabase, TestTopics, kafka, required_env},
+};
+use rdkafka::TopicPartitionList;
+use schemas::{
+    Event, EventKind, Rollup, Timestamp, Topics, Usd, Window,
+    codec::{encode_event, encode_rollups, event_schema, rollup_schema},
+    event::{CommandExecution, Status},
+    rollup::{RollupBatch, RollupEntry, Scope, Series},
+};
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::{SinkConfig, run};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) struct Pipeline {
+    pub(super) topics: Topics,
+    pub(super) pool: PgPool,
+    pub(super) producer: EventProducer,
+    ids: HashMap<String, i32>,
+    // Dropped last: the pool is closed by then.
+    database: TestDatabase,
+    names: TestTopics,
+}
+
+impl Pipeline {
+    pub(super) async fn new(partitions: i32) -> Self {
+        let (database, names) = (TestDatabase::create().await, TestTopics::new());
+        let topics = Topics::new(names.prefix());
+        let registry = RegistryClient::new(&required_env("SCHEMA_REGISTRY_URL"), PATIENCE).unwrap();
+        let defaults = TopicDefaults {
+            partitions,
+            replication: -1,
+            retention: Duration::from_secs(86_400),
+            dead_letter_retention: Duration::from_secs(86_400),
+        };
+        provision(&kafka(), &registry, &topics, &defaults)
+            .await
+            .unwrap();
+        let mut ids = HashMap::new();
+        let events = EventKind::ALL.map(|kind| (topics.events(kind), event_schema(kind)));
+        for (topic, schema) in events
+            .into_iter()
+            .chain([(topics.rollups(), rollup_schema())])
+        {
+            let id = register(&registry, &topic, schema).await.unwrap();
+            ids.insert(topic, id);
+        }
+        Self {
+            topics,
+            pool: database.pool(Role::Owner).await,
+            producer: EventProducer::new(&kafka(), &ProducerSettings::default()).unwrap(),
+            ids,
+            database,
+            names,
+        }
+    }
+
+    pub(super) fn config(&self) -> SinkConfig {
+        let mut env = Env::from_pairs([
+            ("KAFKA_BROKERS", required_env("KAFKA_BROKERS").as_str()),
+            (
+                "SCHEMA_REGISTRY_URL",
+                required_env("SCHEMA_REGISTRY_URL").as_str(),
+            ),
+            ("KAFKA_TOPIC_PREFIX", self.names.prefix()),
+            ("KAFKA_GROUP_PREFIX", self.names.name("group").as_str()),
+            ("DATABASE_URL", self.database.url_text()),
+        ]);
+        let config = SinkConfig::from_env(&mut env);
+        env.finish().unwrap();
+        config
+    }
+
+    /// Starts a sink.
+    pub(super) fn start(&self) -> Running {
+        let (health, shutdown) = (Health::new("sink", "test"), Shutdown::new());
+        let task = tokio::spawn(run(
+            self.config(),
+            health.component("sink"),
+            shutdown.clone(),
+        ));
+        Running {
+            health,
+            shutdown,
+            task,
+        }
+    }
+
+    /// Publishes events as the gateway does, and waits for the broker.
+    pub(super) async fn publish(&self, events: &[Event]) {
+        let mut deliveries = Vec::new();
+        for event in events {
+            let topic = self.topics.events(event.kind());
+            let value = frame(self.ids[&topic], &encode_event(event).unwrap());
+            let key = event.key();
+            deliveries.push(
+                self.producer
+                    .enqueue(&topic, key.as_bytes(), &value, &[])
+                    .unwrap(),
+            );
+        }
+        for delivery in deliveries {
+            delivery.await.unwrap();
+        }
+    }
+
+    /// An aggregator's way to publish.
+    pub(super) fn aggregator(&self) -> Aggregator {
+        let group = ConsumerSettings::new(&self.names.name("aggregator"));
+        let rollups = self.topics.rollups();
+        Aggregator {
+            id: self.ids[&rollups],
+            consumer: PartitionConsumer::new(&kafka(), &group, &[&rollups]).unwrap(),
+            producer: TransactionalProducer::new(
+                &kafka(),
+                &self.names.name(&Uuid::new_v4().to_string()),
+                PATIENCE,
+            )
+            .unwrap(),
+            topic: rollups,
+        }
+    }
+
+    /// The only number that a query gives.
+    pub(super) async fn number(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Waits until a query gives `wanted`.
+    pub(super) async fn until(&self, sql: &str, wanted: i64) {
+        let mut last = None;
+        let reached = async {
+            loop {
+                let found = self.number(sql).await;
+                if found == wanted {
+                    return;
+                }
+                last = Some(found);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+            panic!("{sql}: {last:?}, wanted {wanted}");
+        }
+    }
+
+    /// Every row of every rollup table.
+    pub(super) async fn stored(&self) -> Rollups {
+        let mut all = Rollups::new();
+        for window in Window::ALL {
+            type Row = (
+                Uuid,
+                String,
+                chrono::DateTime<chrono::Utc>,
+                Uuid,
+                i64,
+                String,
+                Vec<u8>,
+                String,
+                Option<String>,
+            );
+            let sql = format!(
+                "select organization_id, scope, bucket_start, series_id, event_count, \
+                 execution_time_sum::text, histogram, cost_usd::text, value_sum::text \
+                 from flowmeter.rollups_{window}"
+            );
+            let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(sql))
+                .fetch_all(&self.pool)
+                .await
+                .unwrap();
+            for (org, scope, bucket, series, count, time, histogram, cost, value) in rows {
+                let usd = |text: String| text.parse::<Usd>().unwrap();
+                all.insert(
+                    (
+                        window,
+                        org,
+                        scope,
+                        Timestamp::try_from(bucket).unwrap(),
+                        series,
+                    ),
+                    Sums {
+                        count: count.unsigned_abs(),
+                        time: time.parse().unwrap(),
+                        histogram,
+                        cost: usd(cost),
+                        value: value.map(usd),
+                    },
+                );
+            }
+        }
+        all
+    }
+}
+
+pub(super) struct Running {
+    pub(super) health: Health,
+    shutdown: Shutdown,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Asks it to end, and waits until it has.
+    pub(super) async fn stop(self) {
+        self.shutdown.trigger();
+        let ended = tokio::time::timeout(PATIENCE, self.task).await;
+        ended.unwrap().unwrap().unwrap();
+    }
+
+    /// Waits until its health is as `wanted` says.
+    pub(super) async fn until_health(&self, wanted: impl Fn(&CheckReport) -> bool) {
+        let reached = async {
+            while !wanted(&self.health.report().await.checks["sink"]) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    }
+}
+
+pub(super) struct Aggregator {
+    topic: String,
+    id: i32,
+    consumer: PartitionConsumer,
+    producer: TransactionalProducer,
+}
+
+impl Aggregator {
+    /// Publishes the deltas of events in one transaction.
+    pub(super) fn flush(&self, events: &[Event]) {
+        self.send(events);
+        self.commit();
+    }
+
+    /// Publishes them in a transaction that is given up.
+    pub(super) fn give_up(&self, events: &[Event]) {
+        self.send(events);
+        self.producer.abort().unwrap();
+    }
+
+    /// Publishes bytes that are no deltas.
+    pub(super) fn garbage(&self, value: Option<&[u8]>) {
+        self.producer.begin().unwrap();
+        self.producer.send(&self.topic, None, value, &[]).unwrap();
+        self.commit();
+    }
+
+    fn commit(&self) {
+        let group = self.consumer.group_metadata().unwrap();
+        self.producer
+            .commit(&TopicPartitionList::new(), &group)
+            .unwrap();
+    }
+
+    fn send(&self, events: &[Event]) {
+        self.producer.begin().unwrap();
+        for batch in deltas(events) {
+            let value = frame(self.id, &encode_rollups(&batch).unwrap());
+            let key = batch.organization_id.to_string();
+            self.producer
+                .send(&self.topic, Some(key.as_bytes()), Some(&value), &[])
+                .unwrap();
+        }
+    }
+}
+
+fn deltas(events: &[Event]) -> Vec<RollupBatch> {
+    let mut sums: BTreeMap<(Uuid, Timestamp, Series), Rollup> = BTreeMap::new();
+    for event in events {
+        if let (Some(series), Some(rollup)) = (Series::of(event), Rollup::of(event)) {
+            let common = event.common();
+            let key = (
+                common.organization_id,
+                Window::M1.start(common.timestamp),
+                series,
+            );
+            sums.entry(key).or_default().merge(&rollup);
+        }
+    }
+    let mut batches: BTreeMap<Uuid, Vec<RollupEntry>> = BTreeMap::new();
+    for ((organization, minute, series), rollup) in sums {
+        let entry = RollupEntry::new(minute, series, &rollup);
+        batches.entry(organization).or_default().push(entry);
+    }
+    // Records stay far below a megabyte.
+    batches
+        .into_iter()
+        .flat_map(|(organization_id, entries)| {
+            let chunks: Vec<_> = entries.chunks(500).map(<[_]>::to_vec).collect();
+            chunks.into_iter().map(move |entries| RollupBatch {
+                organization_id,
+                entries,
+            })
+        })
+        .collect()
+}
+
+pub(super) type Rollups = BTreeMap<(Window, Uuid, String, Timestamp, Uuid), Sums>;
+
+/// What is compared of a rollup.
+#[derive(Debug, PartialEq)]
+pub(super) struct Sums {
+    count: u64,
+    time: u64,
+    histogram: Vec<u8>,
+    cost: Usd,
+    value: Option<Usd>,
+}
+
+/// The rollups of events, added up one by one.
+pub(super) fn expected(events: &[Event]) -> Rollups {
+    let mut all: BTreeMap<_, Rollup> = BTreeMap::new();
+    for event in events {
+        let (Some(series), Some(rollup)) = (Series::of(event), Rollup::of(event)) else {
+            continue;
+        };
+        let common = event.common();
+        for window in Window::ALL {
+            for scope in Scope::ALL {
+                let key = (
+                    window,
+                    common.organization_id,
+                    scope.as_str().to_owned(),
+                    window.start(common.timestamp),
+                    series.within(scope).id(),
+                );
+                all.entry(key).or_default().merge(&rollup);
+            }
+        }
+    }
+    let sums = |rollup: Rollup| {
+        let time = rollup.execution_time;
+        Sums {
+            count: rollup.count,
+            time: time.as_ref().map_or(0, |t| t.sum),
+            histogram: time.map(|t| t.histogram.to_bytes()).unwrap_or_default(),
+            cost: rollup.cost,
+            value: rollup.values.map(|v| Usd::from_units(v.sum)),
+        }
+    };
+    all.into_iter().map(|(key, r)| (key, sums(r))).collect()
+}
+
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap()).unwrap()
+}
+
+/// A command of one of `users` users and `names` names, in one of the last `minutes`.
+pub(super) fn command(n: u64, users: u64, names: u64, minutes: u64) -> Event {
+    let id = |space: u128, n: u64| Uuid::from_u128((space << 64) + u128::from(n) + 1);
+    let user = n % users;
+    let ago = i64::try_from(n * 7 % (minutes * 60)).unwrap();
+    Event::CommandExecution(CommandExecution {
+        event_id: id(1, n),
+        organization_id: id(2, user % 3),
+        timestamp: now().saturating_add_seconds(-ago),
+        user_id: id(3, user),
+        team_id: (user % 5 != 0).then(|| id(4, user % 5)),
+        project_id: None,
+        command_name: format!("command-{}", n / users % names),
+        execution_time_ms: i64::try_from(n * 37 % 5000).unwrap(),
+        status: Status::ALL[usize::try_from(n % 4).unwrap()],
+        command_args: None,
+        error_message: None,
+        context: None,
+    })
+}
+
+pub(super) fn commands(range: std::ops::Range<u64>) -> Vec<Event> {
+    range.map(|n| command(n, 30, 4, 180)).collect()
+}
