@@ -74,7 +74,10 @@ impl Batch {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// Most records.
-    pub(crate) records: usize,
+    records: usize,
+    /// Most deltas. Each is up to 15 rows, which are read and written; the transaction must
+    /// end in time and its rows must fit memory.
+    deltas: usize,
 }
 
 impl Limits {
@@ -84,6 +87,20 @@ impl Limits {
     const LINGER: Duration = Duration::from_millis(20);
     /// How long one waits even though others keep coming at once.
     const LONGEST: Duration = Duration::from_secs(1);
+
+    /// At most `records`, and the product's other bounds.
+    pub(crate) fn new(records: usize) -> Self {
+        let deltas = 20_000;
+        Self { records, deltas }
+    }
+
+    /// Half of these, for a database too slow for them.
+    pub(crate) fn halved(self) -> Self {
+        Self {
+            records: (self.records / 2).max(1),
+            deltas: (self.deltas / 2).max(1),
+        }
+    }
 
     /// How long the next poll may wait.
     pub(crate) fn wait(self, batch: &Batch) -> Duration {
@@ -96,14 +113,16 @@ impl Limits {
 
     /// Whether the batch is to be written now; `idle`: the last poll brought nothing.
     pub(crate) fn is_due(self, batch: &Batch, idle: bool) -> bool {
-        self.due_at(batch.records, batch.bytes, batch.age(), idle)
+        self.is_due_at(batch, batch.age(), idle)
     }
 
-    fn due_at(self, records: usize, bytes: usize, age: Duration, idle: bool) -> bool {
-        if records == 0 {
+    fn is_due_at(self, batch: &Batch, age: Duration, idle: bool) -> bool {
+        if batch.is_empty() {
             return false;
         }
-        let full = records >= self.records || bytes >= Self::BYTES;
+        let full = batch.records >= self.records
+            || batch.deltas.len() >= self.deltas
+            || batch.bytes >= Self::BYTES;
         full || age >= Self::LONGEST || (idle && age >= Self::LINGER)
     }
 }
@@ -114,9 +133,14 @@ mod tests {
 
     #[test]
     fn a_batch_grows_while_records_come_at_once() {
-        let limits = Limits { records: 100 };
+        let limits = Limits::new(100);
         let due = |records, bytes, millis, idle| {
-            limits.due_at(records, bytes, Duration::from_millis(millis), idle)
+            let batch = Batch {
+                records,
+                bytes,
+                ..Batch::default()
+            };
+            limits.is_due_at(&batch, Duration::from_millis(millis), idle)
         };
         assert!(!due(0, 0, 5000, true), "nothing to write");
         assert!(!due(1, 10, 5, true), "others may come");
@@ -125,5 +149,14 @@ mod tests {
         assert!(due(99, 10, 1000, false));
         assert!(due(100, 10, 0, false));
         assert!(due(1, 8 << 20, 0, false));
+    }
+
+    #[test]
+    fn limits_never_reach_nothing() {
+        let mut limits = Limits::new(5);
+        for _ in 0..20 {
+            limits = limits.halved();
+        }
+        assert_eq!((limits.records, limits.deltas), (1, 1));
     }
 }

@@ -1,6 +1,9 @@
 //! Session after session.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, anyhow};
 use metrics::counter;
@@ -20,7 +23,7 @@ use crate::{
     batch::Limits,
     decode::Decoder,
     session::{Session, SessionError, Settings},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -64,6 +67,7 @@ impl Drop for TriggerOnDrop {
 
 struct Service {
     settings: Settings,
+    limits: Limits,
     database: DatabaseUrl,
     password: Option<SecretString>,
 }
@@ -82,9 +86,6 @@ impl Service {
                 group: config.group(),
                 topics: topics.clone(),
                 windows: config.windows.clone(),
-                limits: Limits {
-                    records: config.batch_records,
-                },
                 decoder: Decoder {
                     admission: Admission::new(registry, config.retention()),
                     runtime,
@@ -92,6 +93,7 @@ impl Service {
                 },
                 health,
             },
+            limits: Limits::new(config.batch_records),
             database: DatabaseUrl::parse(config.database.url.expose_secret())?,
             password: config.database.sink_password.clone(),
         })
@@ -99,9 +101,10 @@ impl Service {
 
     fn run(&self, shutdown: &Shutdown) {
         let mut pause = FIRST_PAUSE;
+        let mut limits = self.limits;
         while !shutdown.is_triggered() {
-            let began = std::time::Instant::now();
-            let outcome = self.session(shutdown);
+            let began = Instant::now();
+            let outcome = self.session(limits, shutdown);
             let label = outcome
                 .as_ref()
                 .map_or_else(SessionError::outcome, |()| "ended");
@@ -112,6 +115,11 @@ impl Service {
                 return;
             };
             self.settings.health.down(error.reason());
+            if let SessionError::Store(StoreError::TooLong) = error {
+                // The same again would end the same way, for ever.
+                limits = limits.halved();
+                tracing::warn!(?limits, "batches are made smaller");
+            }
             // One that worked for a while has shown that waiting longer is no use.
             if began.elapsed() > LONGEST_PAUSE * 2 {
                 pause = FIRST_PAUSE;
@@ -124,13 +132,13 @@ impl Service {
         }
     }
 
-    fn session(&self, shutdown: &Shutdown) -> Result<(), SessionError> {
+    fn session(&self, limits: Limits, shutdown: &Shutdown) -> Result<(), SessionError> {
         let runtime = &self.settings.runtime;
         let group = self.settings.group.clone();
         let open = Store::open(&self.database, self.password.as_ref(), group);
         let store = runtime.block_on(open)?;
-        let outcome =
-            Session::join(&self.settings, store.clone()).and_then(|session| session.run(shutdown));
+        let outcome = Session::join(&self.settings, limits, store.clone())
+            .and_then(|session| session.run(shutdown));
         runtime.block_on(store.close());
         outcome
     }

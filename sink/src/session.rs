@@ -30,6 +30,9 @@ use crate::{
 
 /// How long the brokers may take to tell where a log begins and ends.
 const WATERMARKS: Duration = Duration::from_secs(10);
+/// How long the group may take to give this instance partitions, before it counts as one
+/// that stands by.
+const STANDBY: Duration = Duration::from_secs(15);
 
 /// Why a session ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +87,6 @@ pub(crate) struct Settings {
     pub(crate) group: String,
     pub(crate) topics: Topics,
     pub(crate) windows: Vec<Window>,
-    pub(crate) limits: Limits,
     pub(crate) decoder: Decoder,
     pub(crate) health: ComponentHealth,
 }
@@ -92,15 +94,22 @@ pub(crate) struct Settings {
 /// What one session holds.
 pub(crate) struct Session<'a> {
     settings: &'a Settings,
+    limits: Limits,
     store: Store,
     consumer: PartitionConsumer,
     cursors: Cursors,
     batch: Batch,
+    /// Until it was told that this instance works.
+    unproven_since: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
     /// Joins the group.
-    pub(crate) fn join(settings: &'a Settings, store: Store) -> Result<Self, SessionError> {
+    pub(crate) fn join(
+        settings: &'a Settings,
+        limits: Limits,
+        store: Store,
+    ) -> Result<Self, SessionError> {
         let topics = &settings.topics;
         let mut names: Vec<String> = EventKind::ALL.map(|kind| topics.events(kind)).into();
         names.extend([topics.rollups(), topics.dead_letters()]);
@@ -112,24 +121,51 @@ impl<'a> Session<'a> {
         )?;
         Ok(Self {
             settings,
+            limits,
             store,
             consumer,
             cursors: Cursors::default(),
             batch: Batch::default(),
+            unproven_since: Some(Instant::now()),
         })
     }
 
     /// Reads and writes until asked to end; what is held then is written. After an error it
     /// is forgotten, to be read again.
     pub(crate) fn run(mut self, shutdown: &Shutdown) -> Result<(), SessionError> {
-        let limits = self.settings.limits;
+        let limits = self.limits;
         while !shutdown.is_triggered() {
-            let idle = self.step(limits.wait(&self.batch))?;
-            if limits.is_due(&self.batch, idle) {
-                self.write()?;
+            match self.step(limits.wait(&self.batch)) {
+                Ok(idle) if limits.is_due(&self.batch, idle) => self.write()?,
+                Ok(_) => {}
+                Err(error @ SessionError::Registry(_)) => {
+                    // What came before is known, and the next session is spared of it.
+                    self.write()?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
             }
+            self.prove_standby();
         }
         self.write()
+    }
+
+    /// An instance without partitions, when there are more instances than those, works as
+    /// well once the brokers answer it.
+    fn prove_standby(&mut self) {
+        let is_time = |since: Instant| since.elapsed() >= STANDBY;
+        if self.unproven_since.is_some_and(is_time) {
+            let any = TopicPartition::new(self.settings.topics.rollups(), 0);
+            match self.consumer.watermarks(&any, Duration::from_secs(2)) {
+                Ok(_) => self.up(),
+                Err(_) => self.unproven_since = Some(Instant::now()),
+            }
+        }
+    }
+
+    fn up(&mut self) {
+        self.unproven_since = None;
+        self.settings.health.up();
     }
 
     /// Polls once; `true` when that brought no record.
@@ -181,7 +217,7 @@ impl<'a> Session<'a> {
             starts.push((partition.clone(), start));
         }
         self.consumer.accept_assignment(&starts)?;
-        self.settings.health.up();
+        self.up();
         tracing::info!(partitions = partitions.len(), "partitions assigned");
         Ok(())
     }
@@ -224,7 +260,7 @@ impl<'a> Session<'a> {
         if let Err(error) = self.consumer.commit_hint(&next) {
             tracing::debug!(%error, "Kafka was not told the offsets");
         }
-        self.settings.health.up();
+        self.up();
         Ok(())
     }
 }

@@ -383,7 +383,7 @@ pub(super) fn command(n: u64, users: u64, names: u64, minutes: u64) -> Event {
         organization_id: id(2, user % 3),
         timestamp: now().saturating_add_seconds(-ago),
         user_id: id(3, user),
-        team_id: (user % 5 != 0).then(|| id(4, user % 5)),
+        team_id: (!user.is_multiple_of(5)).then(|| id(4, user % 5)),
         project_id: None,
         command_name: format!("command-{}", n / users % names),
         execution_time_ms: i64::try_from(n * 37 % 5000).unwrap(),
