@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::config::{DatabaseConfig, Env, KafkaConfig};
+use platform::config::{DatabaseConfig, Env, KafkaConfig, data_retention};
 use schemas::Window;
 
 /// The settings of the sink.
@@ -14,7 +14,7 @@ pub struct SinkConfig {
     pub database: DatabaseConfig,
     /// `DATA_RETENTION_DAYS`, default 90: how old an event may be; the same for every
     /// consumer of events.
-    pub retention_days: u32,
+    pub retention: Duration,
     /// `AGGREGATION_WINDOWS`, default all five: which rollups are kept. Shortest first.
     pub windows: Vec<Window>,
     /// `SINK_BATCH_RECORDS`, default 20 000: most records of one transaction. A batch only
@@ -30,7 +30,7 @@ impl SinkConfig {
         Self {
             kafka: KafkaConfig::from_env(env),
             database: DatabaseConfig::from_env(env),
-            retention_days: env.number("DATA_RETENTION_DAYS", 90, 1..=36_500),
+            retention: data_retention(env),
             windows: windows.unwrap_or_default(),
             batch_records: env.number("SINK_BATCH_RECORDS", 20_000, 1..=1_000_000),
         }
@@ -39,11 +39,6 @@ impl SinkConfig {
     /// The consumer group, which is also the cursors' owner.
     pub(crate) fn group(&self) -> String {
         format!("{}-sink", self.kafka.group_prefix)
-    }
-
-    /// How old an event may be.
-    pub(crate) fn retention(&self) -> Duration {
-        Duration::from_secs(u64::from(self.retention_days) * 86_400)
     }
 }
 
@@ -77,6 +72,6 @@ mod tests {
         env.finish().unwrap();
         assert_eq!(config.windows, Window::ALL);
         assert_eq!(config.group(), "flowmeter-sink");
-        assert_eq!(config.retention().as_secs(), 90 * 86_400);
+        assert_eq!(config.retention.as_secs(), 90 * 86_400);
     }
 }

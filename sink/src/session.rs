@@ -12,6 +12,7 @@ use platform::{
             start_offset,
         },
         registry::LookupError,
+        sessions::SessionFault,
     },
     lifecycle::Shutdown,
     telemetry::names,
@@ -52,9 +53,8 @@ pub(crate) enum SessionError {
     Lost,
 }
 
-impl SessionError {
-    /// For the metric.
-    pub(crate) fn outcome(&self) -> &'static str {
+impl SessionFault for SessionError {
+    fn outcome(&self) -> &'static str {
         match self {
             Self::Store(StoreError::Fenced(_)) => "fenced",
             Self::Store(_) => "database",
@@ -67,8 +67,7 @@ impl SessionError {
         }
     }
 
-    /// For the public.
-    pub(crate) fn reason(&self) -> &'static str {
+    fn reason(&self) -> &'static str {
         match self.outcome() {
             "fenced" => "another instance moved a cursor; beginning anew",
             "database" => "the database cannot be written",
