@@ -90,7 +90,7 @@ impl Limits {
 
     /// At most `records`, and the product's other bounds.
     pub(crate) fn new(records: usize) -> Self {
-        let deltas = 20_000;
+        let deltas = 4_000;
         Self { records, deltas }
     }
 
