@@ -1,13 +1,14 @@
 //! What is held until the next transaction.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
-use schemas::{Event, Timestamp};
+use schemas::{Event, Rollup, Timestamp, rollup::Series};
+use uuid::Uuid;
 
-use crate::{expand::Delta, store::DeadLetterRow};
+use crate::{decode::Delta, store::DeadLetterRow};
 
 /// An admitted event, and where in the log it is.
 #[derive(Debug, Clone)]
@@ -33,7 +34,8 @@ pub(crate) enum Item {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) events: Vec<RawEvent>,
-    pub(crate) deltas: Vec<Delta>,
+    /// Added up as they come: when catching up, most are of the same minute and series.
+    pub(crate) deltas: HashMap<(Uuid, Timestamp, Series), Rollup>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
     /// Events by log time, for the delay until they are stored.
     pub(crate) log_times: BTreeMap<Timestamp, usize>,
@@ -55,7 +57,12 @@ impl Batch {
                 self.events.push(event);
             }
             Item::Refused => {}
-            Item::Deltas(deltas) => self.deltas.extend(deltas),
+            Item::Deltas(deltas) => {
+                for delta in deltas {
+                    let key = (delta.organization_id, delta.minute, delta.series);
+                    self.deltas.entry(key).or_default().merge(&delta.rollup);
+                }
+            }
             Item::DeadLetter(row) => self.dead_letters.push(row),
         }
     }
@@ -75,7 +82,7 @@ impl Batch {
 pub(crate) struct Limits {
     /// Most records.
     records: usize,
-    /// Most deltas. Each is up to 15 rows, which are read and written; the transaction must
+    /// Most sums of deltas. Each is up to 15 rows, which are read and written; the transaction must
     /// end in time and its rows must fit memory.
     deltas: usize,
 }

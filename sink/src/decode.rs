@@ -7,10 +7,10 @@ use platform::kafka::{
 };
 use rdkafka::{Message, message::Headers};
 use schemas::{
-    Timestamp, Topics,
+    Rollup, Timestamp, Topics,
     codec::decode_rollups,
     dead_letter::{DeadLetter, Reason},
-    rollup::{MalformedRollup, RollupBatch},
+    rollup::{MalformedRollup, RollupBatch, Series},
 };
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -18,7 +18,6 @@ use uuid::Uuid;
 
 use crate::{
     batch::{Item, RawEvent},
-    expand::Delta,
     store::DeadLetterRow,
 };
 
@@ -26,6 +25,15 @@ use crate::{
 const STAGE: &str = "sink";
 /// The reason of a dead letter that does not say its own.
 const MALFORMED_ENVELOPE: &str = "malformed_envelope";
+
+/// What the aggregator adds to a series in one minute.
+#[derive(Debug, Clone)]
+pub(crate) struct Delta {
+    pub(crate) organization_id: Uuid,
+    pub(crate) minute: Timestamp,
+    pub(crate) series: Series,
+    pub(crate) rollup: Rollup,
+}
 
 /// Finds out what a record means, on the sink's thread.
 #[derive(Clone)]

@@ -11,15 +11,6 @@ use schemas::{
 };
 use uuid::Uuid;
 
-/// A delta as the aggregator sent it.
-#[derive(Debug, Clone)]
-pub(crate) struct Delta {
-    pub(crate) organization_id: Uuid,
-    pub(crate) minute: Timestamp,
-    pub(crate) series: Series,
-    pub(crate) rollup: Rollup,
-}
-
 /// What is to be added to one row of a window's table.
 #[derive(Debug, Clone)]
 pub(crate) struct RollupRow {
@@ -43,23 +34,29 @@ impl RollupRow {
     }
 }
 
-/// The rows of each window, which must be sorted, shortest first. No two rows of a window
+/// The rows of each window that sums of deltas, by organization, minute and finest series,
+/// are to be added to. Windows must be sorted, shortest first. No two rows of a window
 /// have the same key, and they are sorted by it.
 ///
 /// A longer window is added up from the rows of the shorter, and a coarser scope from the
 /// finer one's, so that each step has fewer rows to go through than the one before.
-pub(crate) fn expand(windows: &[Window], deltas: Vec<Delta>) -> Vec<(Window, Vec<RollupRow>)> {
+pub(crate) fn expand(
+    windows: &[Window],
+    deltas: HashMap<(Uuid, Timestamp, Series), Rollup>,
+) -> Vec<(Window, Vec<RollupRow>)> {
     let Some(&shortest) = windows.first() else {
         return Vec::new();
     };
-    let finest = deltas.into_iter().map(|delta| RollupRow {
-        organization_id: delta.organization_id,
-        scope: Scope::User,
-        bucket_start: delta.minute,
-        series_id: delta.series.id(),
-        series: Arc::new(delta.series),
-        rollup: delta.rollup,
-    });
+    let finest = deltas
+        .into_iter()
+        .map(|((organization_id, minute, series), rollup)| RollupRow {
+            organization_id,
+            scope: Scope::User,
+            bucket_start: minute,
+            series_id: series.id(),
+            series: Arc::new(series),
+            rollup,
+        });
     let user = regroup(finest, Scope::User, shortest);
     let team = regroup(user.iter().cloned(), Scope::Team, shortest);
     let organization = regroup(team.iter().cloned(), Scope::Organization, shortest);
@@ -109,33 +106,41 @@ mod tests {
 
     use super::*;
 
-    fn delta(org: u8, second: i64, user: u8, team: Option<u8>, name: u8, count: u64) -> Delta {
+    type Deltas = HashMap<(Uuid, Timestamp, Series), Rollup>;
+
+    /// Organization, second, user, team, name and count.
+    type Told = (u8, i64, u8, Option<u8>, u8, u64);
+
+    fn deltas(events: &[Told]) -> Deltas {
         let id = |n: u8| Uuid::from_u128(u128::from(n) + 1);
-        Delta {
-            organization_id: id(org),
-            minute: Window::M1.start(Timestamp::from_micros(second * 1_000_000).unwrap()),
-            series: Series {
+        let mut deltas = Deltas::new();
+        for &(org, second, user, team, name, count) in events {
+            let series = Series {
                 kind: SeriesKind::Command,
                 name: format!("n{name}"),
                 model: None,
                 team_id: team.map(id),
                 project_id: None,
                 user_id: Some(id(user)),
-            },
-            rollup: Rollup {
+            };
+            let at = Timestamp::from_micros(second * 1_000_000).unwrap();
+            let rollup = Rollup {
                 count,
                 ..Rollup::default()
-            },
+            };
+            let key = (id(org), Window::M1.start(at), series);
+            deltas.entry(key).or_default().merge(&rollup);
         }
+        deltas
     }
 
     #[test]
     fn two_users_of_one_team_are_one_row_of_team_and_organization() {
-        let deltas = vec![
-            delta(0, 0, 0, Some(0), 0, 1),
-            delta(0, 61, 1, Some(0), 0, 2),
-            delta(0, 86_399, 0, None, 0, 4),
-        ];
+        let deltas = deltas(&[
+            (0, 0, 0, Some(0), 0, 1),
+            (0, 61, 1, Some(0), 0, 2),
+            (0, 86_399, 0, None, 0, 4),
+        ]);
         let tables = expand(&Window::ALL, deltas);
         let shape = |window: Window| {
             let (_, rows) = tables.iter().find(|(w, _)| *w == window).unwrap();
@@ -157,26 +162,23 @@ mod tests {
     proptest! {
         #[test]
         fn every_scope_of_every_window_holds_each_event_once(
-            deltas in prop::collection::vec(
+            events in prop::collection::vec(
                 (0_u8..2, 0_i64..200_000, 0_u8..3, prop::option::of(0_u8..2), 0_u8..2, 1_u64..9), 0..60
             ),
             windows in prop::sample::subsequence(Window::ALL.to_vec(), 1..=5)
         ) {
-            let deltas: Vec<Delta> = deltas
-                .into_iter()
-                .map(|(org, at, user, team, name, count)| delta(org, at, user, team, name, count))
-                .collect();
+            let deltas = deltas(&events);
             let tables = expand(&windows, deltas.clone());
             prop_assert_eq!(tables.iter().map(|(w, _)| *w).collect::<Vec<_>>(), windows);
             for (window, rows) in &tables {
                 prop_assert!(rows.is_sorted_by(|a, b| a.key() < b.key()));
                 // The plain way, delta by delta.
                 let mut plain: HashMap<_, Rollup> = HashMap::new();
-                for d in &deltas {
+                for ((organization, minute, series), rollup) in &deltas {
                     for scope in Scope::ALL {
-                        let id = d.series.within(scope).id();
-                        let key = (d.organization_id, scope, window.start(d.minute), id);
-                        plain.entry(key).or_default().merge(&d.rollup);
+                        let id = series.within(scope).id();
+                        let key = (*organization, scope, window.start(*minute), id);
+                        plain.entry(key).or_default().merge(rollup);
                     }
                 }
                 prop_assert_eq!(rows.len(), plain.len());

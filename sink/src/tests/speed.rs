@@ -1,6 +1,6 @@
 //! How fast the sink writes. Run with `--release -- --ignored --nocapture speed`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use platform::config::{LogConfig, LogFormat};
 use schemas::Event;
@@ -52,6 +52,23 @@ async fn speed_of_catching_up() {
             began.elapsed()
         );
     }
+    // A full load for a while, with a flush a second.
+    let stored = wanted + 10_000;
+    let began = Instant::now();
+    for second in 1..=10 {
+        let events: Vec<Event> = (0..10_000).map(|n| command(n, 200, 20, 1)).collect();
+        pipeline.publish(&events).await;
+        aggregator.flush(&events);
+        let next = Duration::from_secs(second);
+        tokio::time::sleep(next.saturating_sub(began.elapsed())).await;
+    }
+    let published = began.elapsed();
+    pipeline.until(MINUTE_EVENTS, stored + 100_000).await;
+    pipeline.until(COMMANDS, stored + 100_000).await;
+    println!(
+        "10 times 10000 events published within {published:?}, stored {:?} later",
+        began.elapsed() - published
+    );
     sink.stop().await;
     let hot = "select (100 * sum(n_tup_hot_upd) / greatest(sum(n_tup_upd), 1))::bigint \
          from pg_stat_all_tables where relname like '%hyper%chunk'";
