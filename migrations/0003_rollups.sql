@@ -48,6 +48,14 @@ create table flowmeter.rollups_15m (like flowmeter.rollups_1m including all);
 create table flowmeter.rollups_1h  (like flowmeter.rollups_1m including all);
 create table flowmeter.rollups_1d  (like flowmeter.rollups_1m including all);
 
+-- A rollup is written again with every flush while its window is open. With room on its page
+-- it need not be put into the indexes again (a heap-only update).
+alter table flowmeter.rollups_1m  set (fillfactor = 70);
+alter table flowmeter.rollups_5m  set (fillfactor = 70);
+alter table flowmeter.rollups_15m set (fillfactor = 70);
+alter table flowmeter.rollups_1h  set (fillfactor = 70);
+alter table flowmeter.rollups_1d  set (fillfactor = 70);
+
 select public.create_hypertable('flowmeter.rollups_1m',  public.by_range('bucket_start', interval '1 day'),    create_default_indexes => false);
 select public.create_hypertable('flowmeter.rollups_5m',  public.by_range('bucket_start', interval '7 days'),   create_default_indexes => false);
 select public.create_hypertable('flowmeter.rollups_15m', public.by_range('bucket_start', interval '7 days'),   create_default_indexes => false);

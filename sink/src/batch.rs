@@ -92,7 +92,7 @@ impl Limits {
     const BYTES: usize = 8 << 20;
     /// How long a first record waits for company.
     const LINGER: Duration = Duration::from_millis(20);
-    /// How long one waits even though others keep coming at once.
+    /// How long one waits at most while others keep coming at once.
     const LONGEST: Duration = Duration::from_secs(1);
 
     /// At most `records`, and the product's other bounds.
@@ -119,18 +119,23 @@ impl Limits {
     }
 
     /// Whether the batch is to be written now; `idle`: the last poll brought nothing.
-    pub(crate) fn is_due(self, batch: &Batch, idle: bool) -> bool {
-        self.is_due_at(batch, batch.age(), idle)
+    ///
+    /// While records keep coming, as long is read as the last write took: a batch costs by
+    /// the rows it touches more than by its events, so under load longer ones are cheaper,
+    /// and without load nobody waits.
+    pub(crate) fn is_due(self, batch: &Batch, idle: bool, last_write: Duration) -> bool {
+        self.is_due_at(batch, batch.age(), idle, last_write)
     }
 
-    fn is_due_at(self, batch: &Batch, age: Duration, idle: bool) -> bool {
+    fn is_due_at(self, batch: &Batch, age: Duration, idle: bool, last_write: Duration) -> bool {
         if batch.is_empty() {
             return false;
         }
+        let patience = last_write.clamp(Self::LINGER, Self::LONGEST);
         let full = batch.records >= self.records
             || batch.deltas.len() >= self.deltas
             || batch.bytes >= Self::BYTES;
-        full || age >= Self::LONGEST || (idle && age >= Self::LINGER)
+        full || age >= patience || (idle && age >= Self::LINGER)
     }
 }
 
@@ -147,13 +152,14 @@ mod tests {
                 bytes,
                 ..Batch::default()
             };
-            limits.is_due_at(&batch, Duration::from_millis(millis), idle)
+            let last_write = Duration::from_millis(400);
+            limits.is_due_at(&batch, Duration::from_millis(millis), idle, last_write)
         };
         assert!(!due(0, 0, 5000, true), "nothing to write");
         assert!(!due(1, 10, 5, true), "others may come");
         assert!(due(1, 10, 20, true));
-        assert!(!due(99, 10, 500, false), "more is there already");
-        assert!(due(99, 10, 1000, false));
+        assert!(!due(99, 10, 300, false), "more is there already");
+        assert!(due(99, 10, 400, false));
         assert!(due(100, 10, 0, false));
         assert!(due(1, 8 << 20, 0, false));
     }

@@ -98,6 +98,7 @@ pub(crate) struct Session<'a> {
     consumer: PartitionConsumer,
     cursors: Cursors,
     batch: Batch,
+    last_write: Duration,
     /// Until it was told that this instance works.
     unproven_since: Option<Instant>,
 }
@@ -125,6 +126,7 @@ impl<'a> Session<'a> {
             consumer,
             cursors: Cursors::default(),
             batch: Batch::default(),
+            last_write: Duration::ZERO,
             unproven_since: Some(Instant::now()),
         })
     }
@@ -135,7 +137,7 @@ impl<'a> Session<'a> {
         let limits = self.limits;
         while !shutdown.is_triggered() {
             match self.step(limits.wait(&self.batch)) {
-                Ok(idle) if limits.is_due(&self.batch, idle) => self.write()?,
+                Ok(idle) if limits.is_due(&self.batch, idle, self.last_write) => self.write()?,
                 Ok(_) => {}
                 Err(error @ SessionError::Registry(_)) => {
                     // What came before is known, and the next session is spared of it.
@@ -207,11 +209,7 @@ impl<'a> Session<'a> {
         for partition in partitions {
             let (low, high) = self.consumer.watermarks(partition, WATERMARKS)?;
             let cursor = stored.get(partition).copied();
-            let start =
-                start_offset(cursor, low, high).map_err(|gone| SessionError::OffsetGone {
-                    partition: partition.clone(),
-                    gone,
-                })?;
+            let start = self.start(partition, cursor, low, high)?;
             self.cursors.assign(partition.clone(), cursor, start);
             starts.push((partition.clone(), start));
         }
@@ -219,6 +217,33 @@ impl<'a> Session<'a> {
         self.up();
         tracing::info!(partitions = partitions.len(), "partitions assigned");
         Ok(())
+    }
+
+    /// Where to begin, if nothing is missing.
+    ///
+    /// A transaction ends with a mark that takes an offset and is never delivered, so the
+    /// cursor of a quiet partition stays one before the end. Once retention has removed
+    /// everything, that mark is missing, which is no loss: had a record gone, its mark would
+    /// have gone too. This holds for the topics that the aggregator's transactions alone write.
+    fn start(
+        &self,
+        partition: &TopicPartition,
+        cursor: Option<i64>,
+        low: i64,
+        high: i64,
+    ) -> Result<i64, SessionError> {
+        let topics = &self.settings.topics;
+        start_offset(cursor, low, high).or_else(|gone| {
+            let transactional =
+                partition.topic == topics.rollups() || partition.topic == topics.dead_letters();
+            if transactional && gone.low == gone.wanted + 1 {
+                return Ok(gone.low);
+            }
+            Err(SessionError::OffsetGone {
+                partition: partition.clone(),
+                gone,
+            })
+        })
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), SessionError> {
@@ -244,6 +269,7 @@ impl<'a> Session<'a> {
         self.cursors.written(&moves);
         let batch = std::mem::take(&mut self.batch);
         let duration = began.elapsed();
+        self.last_write = duration;
         histogram!(names::SINK_BATCH_DURATION).record(duration);
         for (table, rows) in &written {
             counter!(names::SINK_ROWS, "table" => table.clone()).increment(*rows as u64);

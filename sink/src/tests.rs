@@ -1,7 +1,6 @@
 //! The sink on real Kafka, registry and TimescaleDB.
 
 mod rivals;
-mod speed;
 mod support;
 
 use platform::http::health::CheckStatus;

@@ -34,6 +34,11 @@ pub(super) async fn merge(
         .bind(locks)
         .execute(&mut *connection)
         .await?;
+    // TimescaleDB's own plan node decides anew for every key which chunks to look into, which
+    // takes longer than looking.
+    sqlx::query("set local timescaledb.enable_chunk_append = off")
+        .execute(&mut *connection)
+        .await?;
     for (window, rows) in tables {
         for rows in rows.chunks(ROWS_PER_STATEMENT) {
             let sums = sums(&mut *connection, *window, rows).await?;
@@ -76,7 +81,9 @@ async fn sums(
     window: Window,
     rows: &[RollupRow],
 ) -> Result<Vec<Rollup>, StoreError> {
-    // The bounds let the planner leave out chunks, which it cannot by a join.
+    // Looked up key by key in the primary key's index: with a plain join the planner, who
+    // knows nothing yet of a chunk that is being filled, reads all of it each time. The
+    // bounds let it leave out other chunks.
     let sql = format!(
         "select k.n, r.event_count, r.success_count, r.error_count, r.timeout_count, \
             r.cancelled_count, r.execution_time_sum::text, r.execution_time_min, \
@@ -84,8 +91,12 @@ async fn sums(
             r.cost_usd::text, r.value_sum::text, r.value_min, r.value_max \
          from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[]) \
             with ordinality as k(organization_id, scope, bucket_start, series_id, n) \
-         join flowmeter.rollups_{window} r using (organization_id, scope, bucket_start, series_id) \
-         where r.bucket_start >= $5 and r.bucket_start <= $6"
+         cross join lateral ( \
+            select * from flowmeter.rollups_{window} r \
+            where r.organization_id = k.organization_id and r.scope = k.scope \
+                and r.bucket_start = k.bucket_start and r.series_id = k.series_id \
+                and r.bucket_start >= $5 and r.bucket_start <= $6 \
+            limit 1) r"
     );
     let keys = Keys::of(rows);
     let (first, last) = (
