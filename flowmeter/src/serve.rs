@@ -92,8 +92,7 @@ impl Serving {
         let address = listener.local_addr()?;
         let gateway = Gateway::start(&config.gateway, &health).await?;
         let query = query_api::start(&config.query, &health, shutdown.clone()).await?;
-        let mut api = query_api::openapi();
-        api.merge(ingest_gateway::openapi());
+        let api = openapi();
         let routers = [
             ("gateway", gateway.router()),
             ("query", query.merge(openapi_route(&api))),
@@ -140,6 +139,13 @@ impl Serving {
     }
 }
 
+/// The description of both HTTP services.
+fn openapi() -> OpenApi {
+    let mut api = query_api::openapi();
+    api.merge(ingest_gateway::openapi());
+    api
+}
+
 /// `GET /api/metrics/openapi.json`.
 pub(crate) fn openapi_route(api: &OpenApi) -> Router {
     let api = api.clone();
@@ -147,4 +153,23 @@ pub(crate) fn openapi_route(api: &OpenApi) -> Router {
         "/api/metrics/openapi.json",
         get(async move || Json(api.clone())),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Merged, one of two schemas of the same name would be lost.
+    #[test]
+    fn the_two_descriptions_do_not_contradict_each_other() {
+        let schemas = |api: OpenApi| api.components.map(|c| c.schemas).unwrap_or_default();
+        let gateway = schemas(ingest_gateway::openapi());
+        let query = schemas(query_api::openapi());
+        for (name, schema) in &gateway {
+            if let Some(other) = query.get(name) {
+                assert!(schema == other, "{name}");
+            }
+        }
+        assert!(openapi().paths.paths.contains_key("/api/metrics/batch"));
+    }
 }

@@ -7,6 +7,7 @@
 mod migrate;
 mod passwords;
 mod roles;
+pub mod rollup_columns;
 mod tenant;
 mod url;
 

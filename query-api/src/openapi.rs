@@ -1,7 +1,7 @@
 //! The description of the service in OpenAPI.
 //!
 //! The types here describe only: parameters are read by hand so that all faults
-//! can be said at once, and problems and health reports are `platform`'s.
+//! can be said at once, and health reports are `platform`'s.
 #![expect(
     dead_code,
     reason = "what only describes is never read, only derived from"
@@ -9,6 +9,8 @@
 
 use std::collections::BTreeMap;
 
+use platform::http::problem::{FieldError, ProblemBody};
+use serde::Serialize;
 use utoipa::{
     IntoParams, Modify, OpenApi, ToSchema,
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
@@ -107,36 +109,15 @@ enum GroupByName {
     MetricType,
 }
 
-/// An error (RFC 9457).
-#[derive(ToSchema)]
-#[schema(as = Problem)]
-pub(crate) struct ProblemBody {
-    /// `urn:flowmeter:problem:` and the code.
-    r#type: String,
-    title: String,
-    status: u16,
-    /// For people.
-    detail: String,
-    /// For programs; stable.
-    code: String,
-    /// The request's id, for questions to the operator.
-    #[schema(value_type = String, required = false)]
-    instance: Option<String>,
+/// The parameters have faults.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BadQuery {
+    #[serde(flatten)]
+    problem: ProblemBody,
     /// What is wrong with single parameters, all of them.
-    #[schema(value_type = Vec<FieldError>, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     errors: Option<Vec<FieldError>>,
-}
-
-/// What is wrong with one parameter.
-#[derive(ToSchema)]
-struct FieldError {
-    /// JSON pointer (RFC 6901) to it.
-    #[schema(example = "/start_date")]
-    pointer: String,
-    /// For programs; stable.
-    code: String,
-    /// For people.
-    message: String,
 }
 
 /// The state of the service.

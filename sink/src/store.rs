@@ -3,7 +3,6 @@
 mod cursors;
 mod dead_letters;
 mod events;
-mod measures;
 mod rollups;
 
 use std::{collections::BTreeMap, time::Duration};

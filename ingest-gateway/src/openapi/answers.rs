@@ -4,37 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What is wrong with one field.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "documentation")]
-pub(crate) struct FieldError {
-    /// JSON pointer (RFC 6901) from the event's or the batch's root.
-    pointer: String,
-    /// Stable, for programs.
-    code: String,
-    /// For people.
-    message: String,
-}
-
-/// An error (RFC 9457).
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "documentation")]
-pub(crate) struct Problem {
-    /// `urn:flowmeter:problem:` and the code.
-    #[schema(example = "urn:flowmeter:problem:malformed_json")]
-    r#type: String,
-    title: String,
-    status: u16,
-    /// For people.
-    detail: String,
-    /// Stable, for programs.
-    #[schema(example = "malformed_json")]
-    code: String,
-    /// The id of the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    instance: Option<String>,
-}
+pub(crate) use platform::http::problem::{FieldError, ProblemBody as Problem};
 
 /// The event, or the request, has faults: `code` is `invalid_event`, `malformed_json`,
 /// `invalid_idempotency_key` or `incomplete_body`.

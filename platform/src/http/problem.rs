@@ -15,6 +15,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::error;
+use utoipa::ToSchema;
 
 use super::request_id::RequestId;
 
@@ -22,14 +23,36 @@ use super::request_id::RequestId;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What is wrong with one field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// JSON pointer (RFC 6901) to the field.
     pub pointer: String,
-    /// Stable code, for programs.
+    /// Stable, for programs.
     pub code: String,
     /// What to mend, for people.
     pub message: String,
+}
+
+/// A [`Problem`] as API descriptions show it. Members beyond these are described where a
+/// problem has them.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+#[allow(dead_code, reason = "it describes and is never made")]
+pub struct ProblemBody {
+    /// `urn:flowmeter:problem:` and the code.
+    #[schema(example = "urn:flowmeter:problem:malformed_json")]
+    r#type: String,
+    title: String,
+    status: u16,
+    /// For people.
+    detail: String,
+    /// Stable, for programs.
+    #[schema(example = "malformed_json")]
+    code: String,
+    /// The id of the request, for questions to the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    instance: Option<String>,
 }
 
 /// An error as a client sees it.

@@ -14,7 +14,8 @@ use crate::config::{LogConfig, LogFormat};
 /// When the level's directives cannot be parsed.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::builder()
-        .parse(&config.level)
+        // What a migration found in place already is no news; the setting may say otherwise.
+        .parse(format!("sqlx::postgres::notice=warn,{}", config.level))
         .context("LOG_LEVEL cannot be parsed")?;
     let registry = tracing_subscriber::registry().with(filter);
     let format = tracing_subscriber::fmt::layer()

@@ -18,7 +18,7 @@ use chrono::Utc;
 use platform::{
     auth::{Identity, may_read_aggregates},
     database::TenantDb,
-    http::problem::Problem,
+    http::problem::{Problem, ProblemBody},
 };
 use schemas::Timestamp;
 use tokio::time::timeout;
@@ -33,7 +33,7 @@ use self::{
 pub(crate) use self::{group::GroupBy, params::NAMES as PARAMETERS};
 use crate::{
     failure::QueryFailure,
-    openapi::{AggregatedParams, ProblemBody},
+    openapi::{AggregatedParams, BadQuery},
     service::AppState,
     timing,
 };
@@ -60,7 +60,7 @@ pub(crate) fn router() -> Router<AppState> {
     params(AggregatedParams),
     responses(
         (status = 200, description = "A page of rows.", body = Aggregated),
-        (status = 400, description = "`invalid_query`: every fault of the parameters, in `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "`invalid_query`: every fault of the parameters, in `errors`.", body = BadQuery, content_type = "application/problem+json"),
         (status = 401, description = "`token_missing`, `token_malformed`, `token_expired` or `token_invalid`.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 500, description = "`internal`: logged under the id in `instance`.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`database_unavailable`: the same request may succeed after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),

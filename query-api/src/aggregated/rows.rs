@@ -3,12 +3,12 @@
 use std::{iter, mem, ops::ControlFlow};
 
 use chrono::{DateTime, Utc};
-use platform::database::TenantTx;
-use schemas::{
-    Rollup, Timestamp, Usd,
-    rollup::{ExecutionTime, Histogram, SeriesKind, Values},
+use platform::database::{
+    TenantTx,
+    rollup_columns::{RollupColumns, SELECTED},
 };
-use sqlx::{AssertSqlSafe, Postgres, QueryBuilder, Row, postgres::PgRow};
+use schemas::{Timestamp, rollup::SeriesKind};
+use sqlx::{AssertSqlSafe, FromRow, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{
@@ -110,14 +110,9 @@ fn statement(query: &Query, slice: Slice) -> QueryBuilder<Postgres> {
         Column::Id(column) => (column, "null::text"),
         Column::Name(column) => ("null::uuid", column),
     };
-    // Sums are numeric, which the driver hands over as text alone.
     let mut sql = QueryBuilder::new(format!(
         "declare rollups_read no scroll cursor for \
-         select bucket_start, {key_id} as key_id, {key_name} as key_name, kind, event_count, \
-         success_count, error_count, timeout_count, cancelled_count, \
-         execution_time_sum::text, execution_time_min, execution_time_max, histogram, \
-         input_tokens::text, output_tokens::text, cost_usd::text, \
-         value_sum::text, value_min, value_max \
+         select bucket_start, {key_id} as key_id, {key_name} as key_name, kind, {SELECTED} \
          from tenant.rollups_{window} where scope = ",
         window = query.window
     ));
@@ -204,76 +199,10 @@ fn stored(row: &PgRow, group_by: GroupBy) -> Result<StoredRollup, QueryFailure> 
             .map_err(|_| QueryFailure::Malformed("bucket_start"))?,
         key,
         kind,
-        rollup: Rollup {
-            count: count(row, "event_count")?,
-            by_status: [
-                count(row, "success_count")?,
-                count(row, "error_count")?,
-                count(row, "timeout_count")?,
-                count(row, "cancelled_count")?,
-            ],
-            execution_time: execution_time(row)?,
-            input_tokens: whole(row.try_get("input_tokens")?)?,
-            output_tokens: whole(row.try_get("output_tokens")?)?,
-            cost: Usd::from_units(units(row.try_get("cost_usd")?)?),
-            values: values(row)?,
-        },
+        rollup: RollupColumns::from_row(row)?
+            .rollup()
+            .map_err(QueryFailure::Malformed)?,
     })
-}
-
-fn execution_time(row: &PgRow) -> Result<Option<ExecutionTime>, QueryFailure> {
-    let (min, max): (Option<i64>, Option<i64>) = (
-        row.try_get("execution_time_min")?,
-        row.try_get("execution_time_max")?,
-    );
-    let (Some(min), Some(max)) = (min, max) else {
-        return Ok(None);
-    };
-    Ok(Some(ExecutionTime {
-        sum: whole(row.try_get("execution_time_sum")?)?,
-        min: unsigned(min),
-        max: unsigned(max),
-        histogram: Histogram::from_bytes(row.try_get("histogram")?)
-            .map_err(|_| QueryFailure::Malformed("histogram"))?,
-    }))
-}
-
-fn values(row: &PgRow) -> Result<Option<Values>, QueryFailure> {
-    let sum: Option<&str> = row.try_get("value_sum")?;
-    let (min, max) = (row.try_get("value_min")?, row.try_get("value_max")?);
-    let (Some(sum), Some(min), Some(max)) = (sum, min, max) else {
-        return Ok(None);
-    };
-    let sum = units(sum)?;
-    Ok(Some(Values { sum, min, max }))
-}
-
-fn count(row: &PgRow, column: &str) -> Result<u64, QueryFailure> {
-    Ok(unsigned(row.try_get(column)?))
-}
-
-/// Nothing stored is negative.
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
-/// A whole `numeric`; like the rollup's own sums it stays at the end of its type.
-fn whole(text: &str) -> Result<u64, QueryFailure> {
-    let number: u128 = text.parse().map_err(|_| QueryFailure::Malformed("sum"))?;
-    Ok(u64::try_from(number).unwrap_or(u64::MAX))
-}
-
-/// A `numeric` of twelve decimals in units of the last one; likewise.
-fn units(text: &str) -> Result<i128, QueryFailure> {
-    let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-');
-    match text.parse::<Usd>() {
-        Ok(sum) => Ok(sum.units()),
-        Err(_) if text.is_empty() || !text.chars().all(is_number) => {
-            Err(QueryFailure::Malformed("sum"))
-        }
-        Err(_) if text.starts_with('-') => Ok(i128::MIN),
-        Err(_) => Ok(i128::MAX),
-    }
 }
 
 #[cfg(test)]
@@ -303,17 +232,5 @@ mod tests {
         let bucket: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         query.after = Some((bucket, Key::All));
         assert_eq!(slices(&query).next().map(|slice| slice.0), Some(bucket));
-    }
-
-    #[test]
-    fn sums_stay_at_the_end_of_their_type() {
-        assert_eq!(whole("18446744073709551616").unwrap(), u64::MAX);
-        assert_eq!(units("1.5").unwrap(), 1_500_000_000_000);
-        let huge = "9".repeat(38);
-        assert_eq!(units(&format!("{huge}.0")).unwrap(), i128::MAX);
-        assert_eq!(units(&format!("-{huge}")).unwrap(), i128::MIN);
-        for broken in ["NaN", "", "Infinity"] {
-            assert!(units(broken).is_err() && whole(broken).is_err(), "{broken}");
-        }
     }
 }

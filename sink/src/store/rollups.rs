@@ -1,11 +1,12 @@
 //! The tables of rollups, one per window.
 
 use chrono::{DateTime, Utc};
+use platform::database::rollup_columns::{RollupColumns, SELECTED};
 use schemas::{Rollup, Window};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{ROWS_PER_STATEMENT, StoreError, measures::Measures};
+use super::{ROWS_PER_STATEMENT, StoreError};
 use crate::expand::RollupRow;
 
 /// Names our advisory locks apart from those of others in the same database.
@@ -85,10 +86,7 @@ async fn sums(
     // knows nothing yet of a chunk that is being filled, reads all of it each time. The
     // bounds let it leave out other chunks.
     let sql = format!(
-        "select k.n, r.event_count, r.success_count, r.error_count, r.timeout_count, \
-            r.cancelled_count, r.execution_time_sum::text, r.execution_time_min, \
-            r.execution_time_max, r.histogram, r.input_tokens::text, r.output_tokens::text, \
-            r.cost_usd::text, r.value_sum::text, r.value_min, r.value_max \
+        "select k.n, {SELECTED} \
          from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[]) \
             with ordinality as k(organization_id, scope, bucket_start, series_id, n) \
          cross join lateral ( \
@@ -117,7 +115,7 @@ async fn sums(
     let mut sums: Vec<Rollup> = rows.iter().map(|row| row.rollup.clone()).collect();
     for row in stored {
         let n: i64 = row.try_get("n")?;
-        let rollup = Measures::from_row(&row)?.rollup();
+        let rollup = RollupColumns::from_row(&row)?.rollup();
         let rollup = rollup.map_err(|what| StoreError::Corrupt {
             table: format!("rollups_{window}"),
             what,
@@ -171,7 +169,7 @@ async fn upsert(
             updated_at = now()"
     );
     let keys = Keys::of(rows);
-    let measures: Vec<Measures> = sums.iter().map(Measures::of).collect();
+    let measures: Vec<RollupColumns> = sums.iter().map(RollupColumns::of).collect();
     fn column<'a, S, T>(of: &'a [S], value: impl Fn(&'a S) -> T) -> Vec<T> {
         of.iter().map(value).collect()
     }

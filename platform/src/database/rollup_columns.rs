@@ -1,39 +1,45 @@
-//! A rollup as the columns of its table.
+//! A rollup as the columns of its table: what the sink writes and the query API reads.
 
 use schemas::{
     Rollup, Usd,
     rollup::{ExecutionTime, Histogram, Values},
 };
 
+/// The columns as a query must select them; no table may be joined that has any of these.
+pub const SELECTED: &str = "event_count, success_count, error_count, timeout_count, \
+    cancelled_count, execution_time_sum::text, execution_time_min, execution_time_max, histogram, \
+    input_tokens::text, output_tokens::text, cost_usd::text, value_sum::text, value_min, value_max";
+
 /// The columns that are added up. Wide numbers are text, for want of a type that both sides
 /// share.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
-pub(super) struct Measures {
-    pub(super) event_count: i64,
-    pub(super) success_count: i64,
-    pub(super) error_count: i64,
-    pub(super) timeout_count: i64,
-    pub(super) cancelled_count: i64,
-    pub(super) execution_time_sum: String,
-    pub(super) execution_time_min: Option<i64>,
-    pub(super) execution_time_max: Option<i64>,
-    pub(super) histogram: Vec<u8>,
-    pub(super) input_tokens: String,
-    pub(super) output_tokens: String,
-    pub(super) cost_usd: String,
-    pub(super) value_sum: Option<String>,
-    pub(super) value_min: Option<f64>,
-    pub(super) value_max: Option<f64>,
+#[allow(missing_docs, reason = "the migration documents the columns")]
+pub struct RollupColumns {
+    pub event_count: i64,
+    pub success_count: i64,
+    pub error_count: i64,
+    pub timeout_count: i64,
+    pub cancelled_count: i64,
+    pub execution_time_sum: String,
+    pub execution_time_min: Option<i64>,
+    pub execution_time_max: Option<i64>,
+    pub histogram: Vec<u8>,
+    pub input_tokens: String,
+    pub output_tokens: String,
+    pub cost_usd: String,
+    pub value_sum: Option<String>,
+    pub value_min: Option<f64>,
+    pub value_max: Option<f64>,
 }
 
 /// The most that `numeric(38, 12)` holds, in units of its last digit. It is also enough for
 /// sums of values: 10²⁶ of them.
 const MOST_UNITS: i128 = 10i128.pow(38) - 1;
 
-impl Measures {
+impl RollupColumns {
     /// The columns of a rollup. What no column could hold stays at the column's end, as it
     /// would at the end of its own type.
-    pub(super) fn of(rollup: &Rollup) -> Self {
+    pub fn of(rollup: &Rollup) -> Self {
         let time = rollup.execution_time.as_ref();
         let values = rollup.values.as_ref();
         let [success, error, timeout, cancelled] = rollup.by_status.map(signed);
@@ -56,8 +62,11 @@ impl Measures {
         }
     }
 
-    /// The rollup of columns, or the name of one that holds what no rollup can.
-    pub(super) fn rollup(&self) -> Result<Rollup, &'static str> {
+    /// The rollup of columns.
+    ///
+    /// # Errors
+    /// The name of a column that holds what no rollup can.
+    pub fn rollup(&self) -> Result<Rollup, &'static str> {
         let execution_time = match (self.execution_time_min, self.execution_time_max) {
             (Some(min), Some(max)) => Some(ExecutionTime {
                 sum: number("execution_time_sum", &self.execution_time_sum)?,
@@ -148,7 +157,7 @@ mod tests {
                 count, by_status, execution_time, input_tokens, output_tokens,
                 cost: Usd::from_units(cost), values,
             };
-            prop_assert_eq!(Measures::of(&rollup).rollup(), Ok(rollup));
+            prop_assert_eq!(RollupColumns::of(&rollup).rollup(), Ok(rollup));
         }
     }
 
@@ -159,14 +168,14 @@ mod tests {
             cost: Usd::from_units(i128::MIN),
             ..Rollup::default()
         };
-        let columns = Measures::of(&rollup);
+        let columns = RollupColumns::of(&rollup);
         assert_eq!(columns.event_count, i64::MAX);
         assert_eq!(columns.cost_usd, "-99999999999999999999999999.999999999999");
     }
 
     #[test]
     fn a_column_that_is_no_rollups_is_named() {
-        let mut columns = Measures::of(&Rollup::default());
+        let mut columns = RollupColumns::of(&Rollup::default());
         columns.error_count = -1;
         assert_eq!(columns.rollup(), Err("error_count"));
         columns.error_count = 0;
