@@ -182,7 +182,8 @@ mod tests {
         for status in ["400", "401", "500", "503", "504"] {
             let content = &call["responses"][status]["content"];
             let schema = &content["application/problem+json"]["schema"]["$ref"];
-            assert_eq!(schema, "#/components/schemas/Problem", "{status}");
+            let body = if status == "400" { "BadQuery" } else { "Problem" };
+            assert_eq!(schema, &format!("#/components/schemas/{body}"), "{status}");
         }
         assert_eq!(call["security"][0]["bearer"], Value::Array(Vec::new()));
         let bearer = &api["components"]["securitySchemes"]["bearer"];
