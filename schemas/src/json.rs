@@ -169,6 +169,17 @@ impl<'a> ObjectReader<'a> {
         value
     }
 
+    /// What `read` makes of the field, which must be there.
+    pub fn required<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, &str, &mut Faults) -> Option<T>,
+        faults: &mut Faults,
+    ) -> Option<T> {
+        let value = read(self, name, faults);
+        Self::require(name, value, faults)
+    }
+
     /// Every field not asked for is unknown and a fault.
     pub fn finish(self, faults: &mut Faults) {
         for (name, _) in self.members {
@@ -195,8 +206,10 @@ mod tests {
         assert_eq!(reader.integer("a", &mut faults), None);
         assert_eq!(reader.uuid("b", &mut faults), None);
         assert_eq!(reader.integer("c", &mut faults), None);
-        let d = reader.string("d", &mut faults);
-        assert_eq!(ObjectReader::require("d", d, &mut faults), None);
+        assert_eq!(
+            reader.required("d", ObjectReader::string, &mut faults),
+            None
+        );
         assert_eq!(reader.string("g", &mut faults), None);
         reader.finish(&mut faults);
         let found: Vec<_> = faults

@@ -46,10 +46,6 @@ impl AgentInteraction {
 
     /// What cannot be read is reported and replaced, so that the rest is judged as well.
     pub(super) fn from_json(c: Common, r: &mut ObjectReader<'_>, faults: &mut Faults) -> Self {
-        let agent_name = r.string("agent_name", faults);
-        let interaction_type = r.string("interaction_type", faults);
-        let execution_time_ms = r.integer("execution_time_ms", faults);
-        let status = r.choice("status", Status::EXPECTED, faults);
         Self {
             event_id: c.event_id,
             organization_id: c.organization_id,
@@ -57,16 +53,22 @@ impl AgentInteraction {
             user_id: ObjectReader::require("user_id", c.user_id, faults).unwrap_or_default(),
             team_id: c.team_id,
             project_id: c.project_id,
-            agent_name: ObjectReader::require("agent_name", agent_name, faults).unwrap_or_default(),
-            interaction_type: ObjectReader::require("interaction_type", interaction_type, faults)
+            agent_name: r
+                .required("agent_name", ObjectReader::string, faults)
                 .unwrap_or_default(),
-            execution_time_ms: ObjectReader::require(
-                "execution_time_ms",
-                execution_time_ms,
-                faults,
-            )
-            .unwrap_or_default(),
-            status: ObjectReader::require("status", status, faults).unwrap_or(Status::Success),
+            interaction_type: r
+                .required("interaction_type", ObjectReader::string, faults)
+                .unwrap_or_default(),
+            execution_time_ms: r
+                .required("execution_time_ms", ObjectReader::integer, faults)
+                .unwrap_or_default(),
+            status: r
+                .required(
+                    "status",
+                    |r, name, f| r.choice(name, Status::EXPECTED, f),
+                    faults,
+                )
+                .unwrap_or(Status::Success),
             input_tokens: r.integer("input_tokens", faults),
             output_tokens: r.integer("output_tokens", faults),
             cost_usd: r.usd("cost_usd", faults),

@@ -34,9 +34,6 @@ impl CommandExecution {
 
     /// What cannot be read is reported and replaced, so that the rest is judged as well.
     pub(super) fn from_json(c: Common, r: &mut ObjectReader<'_>, faults: &mut Faults) -> Self {
-        let command_name = r.string("command_name", faults);
-        let execution_time_ms = r.integer("execution_time_ms", faults);
-        let status = r.choice("status", Status::EXPECTED, faults);
         Self {
             event_id: c.event_id,
             organization_id: c.organization_id,
@@ -44,15 +41,19 @@ impl CommandExecution {
             user_id: ObjectReader::require("user_id", c.user_id, faults).unwrap_or_default(),
             team_id: c.team_id,
             project_id: c.project_id,
-            command_name: ObjectReader::require("command_name", command_name, faults)
+            command_name: r
+                .required("command_name", ObjectReader::string, faults)
                 .unwrap_or_default(),
-            execution_time_ms: ObjectReader::require(
-                "execution_time_ms",
-                execution_time_ms,
-                faults,
-            )
-            .unwrap_or_default(),
-            status: ObjectReader::require("status", status, faults).unwrap_or(Status::Success),
+            execution_time_ms: r
+                .required("execution_time_ms", ObjectReader::integer, faults)
+                .unwrap_or_default(),
+            status: r
+                .required(
+                    "status",
+                    |r, name, f| r.choice(name, Status::EXPECTED, f),
+                    faults,
+                )
+                .unwrap_or(Status::Success),
             command_args: r.object("command_args", faults),
             error_message: r.string("error_message", faults),
             context: r.object("context", faults),

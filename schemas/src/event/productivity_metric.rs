@@ -40,8 +40,6 @@ impl ProductivityMetric {
 
     /// What cannot be read is reported and replaced, so that the rest is judged as well.
     pub(super) fn from_json(c: Common, r: &mut ObjectReader<'_>, faults: &mut Faults) -> Self {
-        let metric_type = r.string("metric_type", faults);
-        let metric_value = r.number("metric_value", faults);
         Self {
             event_id: c.event_id,
             organization_id: c.organization_id,
@@ -49,9 +47,11 @@ impl ProductivityMetric {
             user_id: c.user_id,
             team_id: c.team_id,
             project_id: c.project_id,
-            metric_type: ObjectReader::require("metric_type", metric_type, faults)
+            metric_type: r
+                .required("metric_type", ObjectReader::string, faults)
                 .unwrap_or_default(),
-            metric_value: ObjectReader::require("metric_value", metric_value, faults)
+            metric_value: r
+                .required("metric_value", ObjectReader::number, faults)
                 .unwrap_or_default(),
             metric_unit: r.string("metric_unit", faults),
             dimensions: r.object("dimensions", faults),

@@ -67,8 +67,6 @@ impl UserSession {
 
     /// What cannot be read is reported and replaced, so that the rest is judged as well.
     pub(super) fn from_json(c: Common, r: &mut ObjectReader<'_>, faults: &mut Faults) -> Self {
-        let session_id = r.string("session_id", faults);
-        let kind = r.choice("kind", "must be started, updated or ended", faults);
         Self {
             event_id: c.event_id,
             organization_id: c.organization_id,
@@ -76,8 +74,16 @@ impl UserSession {
             user_id: ObjectReader::require("user_id", c.user_id, faults).unwrap_or_default(),
             team_id: c.team_id,
             project_id: c.project_id,
-            session_id: ObjectReader::require("session_id", session_id, faults).unwrap_or_default(),
-            kind: ObjectReader::require("kind", kind, faults).unwrap_or(SessionKind::Started),
+            session_id: r
+                .required("session_id", ObjectReader::string, faults)
+                .unwrap_or_default(),
+            kind: r
+                .required(
+                    "kind",
+                    |r, name, f| r.choice(name, "must be started, updated or ended", f),
+                    faults,
+                )
+                .unwrap_or(SessionKind::Started),
             session_start: r.timestamp("session_start", faults),
             session_end: r.timestamp("session_end", faults),
             duration_minutes: r.number("duration_minutes", faults),
