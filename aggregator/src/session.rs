@@ -30,8 +30,8 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an idle session looks at the shutdown.
 const IDLE_POLL: Duration = Duration::from_millis(100);
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Sums held at most; a flush comes early when there are more. About 40 MB.
-const MAX_SUMS: usize = 50_000;
+/// Sums held at most; a flush comes early when there are more. About 10 MB.
+const MAX_SUMS: usize = 10_000;
 const STAGE: &str = "aggregator";
 
 /// What every session of this instance works with.

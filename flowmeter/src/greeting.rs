@@ -22,13 +22,13 @@ A token for an administrator, valid for a day:
 
   export FLOWMETER_TOKEN={token}
 
-Post an event, and read it back:
+Post an event, and a moment later read it back:
 
   curl -sS http://{address}/api/metrics/commands \
     -H "Authorization: Bearer $FLOWMETER_TOKEN" -H 'Content-Type: application/json' \
     -d '{{"user_id":"{USER}","command_name":"build","execution_time_ms":1200,"status":"success"}}'
 
-  curl -sS "http://{address}/api/metrics/aggregated?aggregation_window=1m" \
+  sleep 1; curl -sS "http://{address}/api/metrics/aggregated?aggregation_window=1m" \
     -H "Authorization: Bearer $FLOWMETER_TOKEN"
 
 More: http://{address}/api/metrics/openapi.json, /metrics, and flowmeter load --help.

@@ -182,7 +182,11 @@ mod tests {
         for status in ["400", "401", "500", "503", "504"] {
             let content = &call["responses"][status]["content"];
             let schema = &content["application/problem+json"]["schema"]["$ref"];
-            let body = if status == "400" { "BadQuery" } else { "Problem" };
+            let body = if status == "400" {
+                "BadQuery"
+            } else {
+                "Problem"
+            };
             assert_eq!(schema, &format!("#/components/schemas/{body}"), "{status}");
         }
         assert_eq!(call["security"][0]["bearer"], Value::Array(Vec::new()));

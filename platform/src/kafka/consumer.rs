@@ -61,13 +61,13 @@ pub struct ConsumerSettings {
 }
 
 impl ConsumerSettings {
-    /// The product's bounds: 10 s, 60 s, 16 MiB.
+    /// The product's bounds: 10 s, 60 s, 8 MiB.
     pub fn new(group: &str) -> Self {
         Self {
             group: group.to_owned(),
             session_timeout: Duration::from_secs(10),
             max_poll_interval: Duration::from_secs(60),
-            prefetch_bytes: 16 << 20,
+            prefetch_bytes: 8 << 20,
         }
     }
 }
