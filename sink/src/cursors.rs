@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use platform::kafka::consumer::TopicPartition;
+use platform::kafka::consumer::{OffsetGone, TopicPartition, start_offset};
 
 /// The cursors of the partitions that this session owns.
 #[derive(Debug, Default)]
@@ -113,9 +113,41 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Where to begin a partition of which the log has `low` up to `high`, if nothing is missing.
+///
+/// A transaction ends with a mark that takes an offset and is never delivered, so the cursor
+/// of a quiet partition stays one before the end. Once retention has removed everything, that
+/// mark is missing, which is no loss: had a record gone, its mark would have gone too. This
+/// holds where `transactional`: transactions alone write the topic.
+pub(crate) fn start(
+    cursor: Option<i64>,
+    low: i64,
+    high: i64,
+    transactional: bool,
+) -> Result<i64, OffsetGone> {
+    start_offset(cursor, low, high).or_else(|gone| {
+        if transactional && gone.low == gone.wanted + 1 {
+            Ok(gone.low)
+        } else {
+            Err(gone)
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_mark_is_no_loss_and_a_missing_record_is() {
+        assert_eq!(start(Some(9), 10, 10, true), Ok(10));
+        assert!(start(Some(9), 10, 10, false).is_err());
+        // A record and its mark.
+        assert!(start(Some(8), 10, 10, true).is_err());
+        // A log that was made anew.
+        assert!(start(Some(9), 0, 3, true).is_err());
+        assert_eq!(start(None, 10, 12, true), Ok(10));
+    }
 
     fn partition(n: i32) -> TopicPartition {
         TopicPartition::new("t", n)

@@ -9,7 +9,6 @@ use platform::{
         client::KafkaClientConfig,
         consumer::{
             ConsumerError, ConsumerSettings, OffsetGone, PartitionConsumer, Polled, TopicPartition,
-            start_offset,
         },
         registry::LookupError,
         sessions::SessionFault,
@@ -23,7 +22,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     batch::{Batch, Limits},
-    cursors::Cursors,
+    cursors::{Cursors, start},
     decode::Decoder,
     expand::expand,
     store::{Store, StoreError},
@@ -209,7 +208,16 @@ impl<'a> Session<'a> {
         for partition in partitions {
             let (low, high) = self.consumer.watermarks(partition, WATERMARKS)?;
             let cursor = stored.get(partition).copied();
-            let start = self.start(partition, cursor, low, high)?;
+            // The aggregator's transactions alone write these.
+            let topics = &self.settings.topics;
+            let transactional =
+                [topics.rollups(), topics.dead_letters()].contains(&partition.topic);
+            let start = start(cursor, low, high, transactional).map_err(|gone| {
+                SessionError::OffsetGone {
+                    partition: partition.clone(),
+                    gone,
+                }
+            })?;
             self.cursors.assign(partition.clone(), cursor, start);
             starts.push((partition.clone(), start));
         }
@@ -217,33 +225,6 @@ impl<'a> Session<'a> {
         self.up();
         tracing::info!(partitions = partitions.len(), "partitions assigned");
         Ok(())
-    }
-
-    /// Where to begin, if nothing is missing.
-    ///
-    /// A transaction ends with a mark that takes an offset and is never delivered, so the
-    /// cursor of a quiet partition stays one before the end. Once retention has removed
-    /// everything, that mark is missing, which is no loss: had a record gone, its mark would
-    /// have gone too. This holds for the topics that the aggregator's transactions alone write.
-    fn start(
-        &self,
-        partition: &TopicPartition,
-        cursor: Option<i64>,
-        low: i64,
-        high: i64,
-    ) -> Result<i64, SessionError> {
-        let topics = &self.settings.topics;
-        start_offset(cursor, low, high).or_else(|gone| {
-            let transactional =
-                partition.topic == topics.rollups() || partition.topic == topics.dead_letters();
-            if transactional && gone.low == gone.wanted + 1 {
-                return Ok(gone.low);
-            }
-            Err(SessionError::OffsetGone {
-                partition: partition.clone(),
-                gone,
-            })
-        })
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), SessionError> {
