@@ -32,7 +32,7 @@ type Answer = Result<(StatusCode, Json<Accepted>), Problem>;
     tag = "ingest",
     summary = "Posts a command execution",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
-        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, so that a request sent again counts once")),
+        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, by which a request sent again is known; it still counts again until deduplication comes")),
     request_body(content = doc::CommandExecution, content_type = "application/json"),
     responses(
         (status = 202, description = "The event is stored", body = Accepted),
@@ -69,7 +69,7 @@ pub(crate) async fn post_command(
     tag = "ingest",
     summary = "Posts an agent interaction",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
-        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, so that a request sent again counts once")),
+        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, by which a request sent again is known; it still counts again until deduplication comes")),
     request_body(content = doc::AgentInteraction, content_type = "application/json"),
     responses(
         (status = 202, description = "The event is stored", body = Accepted),
@@ -143,7 +143,7 @@ async fn publish_one(
     tag = "ingest",
     summary = "Posts events of all kinds",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
-        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, so that a request sent again counts once; if batch_id is given too, they must be equal")),
+        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, by which a request sent again is known; it still counts again until deduplication comes; if batch_id is given too, they must be equal")),
     request_body(content = doc::Batch, content_type = "application/json"),
     responses(
         (status = 202, description = "All events are stored", body = doc::BatchAnswer),

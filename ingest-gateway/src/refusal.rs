@@ -68,15 +68,16 @@ impl Refusal {
     fn detail(&self) -> String {
         match self {
             Self::Invalid(_) => "The event breaks the rules listed in `errors`.".to_owned(),
-            Self::Duplicate => {
-                "An earlier event of this list has the same event_id.".to_owned()
-            }
+            Self::Duplicate => "An earlier event of this list has the same event_id.".to_owned(),
             Self::Denied(denied) => denied.to_string(),
             Self::TooLarge => "The event is larger than 1 MiB.".to_owned(),
             Self::QueueFull => {
                 "Too many events are waiting to be stored; send this one again later.".to_owned()
             }
-            Self::Unavailable => "The event could not be confirmed as stored; send it again with the same event_id, which cannot count it twice.".to_owned(),
+            Self::Unavailable => {
+                "The event could not be confirmed as stored; send it again with the same event_id."
+                    .to_owned()
+            }
             Self::Internal => "Something failed on our side.".to_owned(),
         }
     }

@@ -182,7 +182,8 @@ pub(crate) struct Batch {
     /// The event time of events that name none.
     timestamp: Option<DateTime<Utc>>,
     /// The same as the header `Idempotency-Key`: the same key gives events without an
-    /// `event_id` the same ids, so that a batch sent again counts once.
+    /// `event_id` the same ids, by which a batch sent again is known; it still counts again until
+    /// deduplication comes.
     #[schema(min_length = 1, max_length = 255)]
     batch_id: Option<String>,
 }
