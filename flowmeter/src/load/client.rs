@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use platform::lifecycle::Shutdown;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, Response, Url};
 use serde::Deserialize;
 
 use super::generator::Batch;
@@ -23,9 +23,27 @@ pub(super) struct BatchClient {
 
 #[derive(Deserialize)]
 struct Answer {
-    accepted: u64,
-    rejected: u64,
-    results: Vec<serde_json::Value>,
+    results: Vec<EventResult>,
+}
+
+#[derive(Debug, Deserialize)]
+struct EventResult {
+    kind: String,
+    index: usize,
+    status: String,
+    /// Of a rejected event: what it would have been answered with alone.
+    http_status: Option<u16>,
+    code: Option<String>,
+    #[serde(default)]
+    errors: Vec<serde_json::Value>,
+}
+
+impl EventResult {
+    fn why(&self) -> String {
+        let code = self.code.as_deref().unwrap_or("rejected");
+        let errors: Vec<String> = self.errors.iter().map(ToString::to_string).collect();
+        format!("{} {}: {code} {}", self.kind, self.index, errors.join(", "))
+    }
 }
 
 impl BatchClient {
@@ -37,36 +55,19 @@ impl BatchClient {
         })
     }
 
-    /// Sends one batch. Every event has its id, so sending it again is safe.
-    pub(super) async fn send(
-        &self,
-        batch: &Batch,
-        events: u64,
-        report: &mut Report,
-        shutdown: &Shutdown,
-    ) {
-        report.sent += events;
+    /// Sends one batch, and what is left of it again until all of it has its answer. Every
+    /// event keeps its id.
+    pub(super) async fn send(&self, batch: Batch, report: &mut Report, shutdown: &Shutdown) {
+        let mut left = batch;
+        report.sent += left.len();
         let mut pause = Duration::from_millis(100);
         for attempt in 1..=ATTEMPTS {
-            let began = Instant::now();
-            let request = self
-                .http
-                .post(self.url.clone())
-                .bearer_auth(&self.token)
-                .json(batch);
-            let (why, wait) = match request.send().await {
-                Ok(response) if is_temporary(response.status()) => {
-                    let wait = retry_after(&response);
-                    (format!("answered {}", response.status()), wait)
-                }
-                Ok(response) => {
-                    report.answered(began.elapsed());
-                    return count(response, events, report).await;
-                }
-                Err(error) => (format!("{error:#}"), None),
+            let (why, wait) = match self.attempt(&mut left, report).await {
+                Ok(()) => return,
+                Err(again) => again,
             };
             if attempt == ATTEMPTS || shutdown.is_triggered() {
-                return report.refuse(events, || why);
+                return report.refuse(left.len(), || why);
             }
             report.repeated += 1;
             let wait = wait.unwrap_or(pause).min(LONGEST_PAUSE);
@@ -75,34 +76,61 @@ impl BatchClient {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+
+    /// Sends what is left once. An error says why some of it is still left, and for how long
+    /// to wait if the service said so.
+    async fn attempt(
+        &self,
+        left: &mut Batch,
+        report: &mut Report,
+    ) -> Result<(), (String, Option<Duration>)> {
+        let began = Instant::now();
+        let request = self.http.post(self.url.clone());
+        let request = request.bearer_auth(&self.token).json(&*left);
+        let response = request.send().await.map_err(|e| (format!("{e:#}"), None))?;
+        let (status, wait) = (response.status(), retry_after(&response));
+        let body = response
+            .text()
+            .await
+            .map_err(|e| (format!("{e:#}"), wait))?;
+        report.answered(began.elapsed());
+        match serde_json::from_str::<Answer>(&body) {
+            Ok(answer) => {
+                let results = answer.results;
+                left.keep(|kind, index| {
+                    let result = results.iter().find(|r| r.kind == kind && r.index == index);
+                    match result {
+                        Some(r) if r.status == "accepted" => {
+                            report.accepted += 1;
+                            false
+                        }
+                        Some(r) if !r.http_status.is_some_and(is_temporary) => {
+                            report.refuse(1, || r.why());
+                            false
+                        }
+                        _ => true,
+                    }
+                });
+            }
+            Err(_) if !is_temporary(status.as_u16()) => {
+                report.refuse(left.len(), || format!("answered {status}: {body}"));
+                return Ok(());
+            }
+            Err(_) => {}
+        }
+        if left.len() == 0 {
+            return Ok(());
+        }
+        Err((format!("answered {status}"), wait))
+    }
 }
 
-fn is_temporary(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT
-    )
+/// 429, 502, 503, 504: the same request may be taken later.
+fn is_temporary(status: u16) -> bool {
+    matches!(status, 429 | 502..=504)
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     seconds.parse().ok().map(Duration::from_secs)
-}
-
-async fn count(response: Response, events: u64, report: &mut Report) {
-    let status = response.status();
-    let body = response.text().await.unwrap_or_default();
-    match serde_json::from_str::<Answer>(&body) {
-        Ok(answer) => {
-            report.accepted += answer.accepted;
-            report.refuse(answer.rejected, || {
-                let refused = answer.results.iter().find(|r| r["status"] != "accepted");
-                refused.map_or(body.clone(), ToString::to_string)
-            });
-        }
-        Err(_) => report.refuse(events, || format!("answered {status}: {body}")),
-    }
 }

@@ -61,6 +61,31 @@ pub struct Batch {
     pub agent_interactions: Vec<Agent>,
 }
 
+impl Batch {
+    /// How many events it holds.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "a count, of what is no collection"
+    )]
+    pub fn len(&self) -> u64 {
+        (self.command_executions.len() + self.agent_interactions.len()) as u64
+    }
+
+    /// Drops the events that `keep` does not want, told their kind and their index within it.
+    pub(crate) fn keep(&mut self, mut keep: impl FnMut(&str, usize) -> bool) {
+        fn of<T>(events: &mut Vec<T>, mut keep: impl FnMut(usize) -> bool) {
+            let mut index = 0..;
+            events.retain(|_| index.next().is_some_and(&mut keep));
+        }
+        of(&mut self.command_executions, |i| {
+            keep("command_execution", i)
+        });
+        of(&mut self.agent_interactions, |i| {
+            keep("agent_interaction", i)
+        });
+    }
+}
+
 /// A command execution.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the contract names the fields")]
@@ -234,6 +259,22 @@ mod tests {
                 )
             })
             .collect()
+    }
+
+    #[test]
+    fn what_is_kept_of_a_batch_is_told_by_kind_and_index() {
+        let mut batch = Generator::new(&Shape {
+            seed: 1,
+            users: 3,
+            teams: 1,
+            until: DateTime::UNIX_EPOCH,
+            span: Duration::from_secs(60),
+        })
+        .batch(20);
+        let expected = batch.command_executions[1].clone();
+        batch.keep(|kind, index| kind == "command_execution" && index == 1);
+        assert_eq!(batch.command_executions, [expected]);
+        assert_eq!(batch.len(), 1);
     }
 
     #[test]

@@ -153,7 +153,7 @@ pub async fn send(
                         () = shutdown.triggered() => break,
                     }
                 }
-                client.send(&batch, count, &mut report, &shutdown).await;
+                client.send(batch, &mut report, &shutdown).await;
                 progress.inc(count);
             }
             report
