@@ -104,7 +104,7 @@ pub(crate) fn batch_answer(outcomes: &[Outcome]) -> Response {
 fn nothing_accepted(outcomes: &[Outcome]) -> Problem {
     let refusals = || outcomes.iter().filter_map(|o| o.refusal.as_ref());
     if let Some(away) = refusals().find(|refusal| refusal.is_transient()) {
-        let detail = "No event could be confirmed as stored. Send the batch again, with the same batch_id or the event_ids in `results`, which cannot count an event twice.";
+        let detail = "No event could be confirmed as stored. Send the batch again, with the same batch_id or the event_ids in `results`.";
         return Problem::unavailable(away.code(), detail, RETRY_AFTER);
     }
     if refusals().any(|refusal| *refusal == Refusal::Internal) {
