@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use platform::kafka::registry::{RegisterError, RegistryClient};
+use platform::kafka::{
+    provision::{ProvisionError, register},
+    registry::{RegisterError, RegistryClient},
+};
 use schemas::{EventKind, Topics, codec};
 use tokio::time::Instant;
 
@@ -20,24 +23,26 @@ pub(crate) async fn schema_ids(
     let deadline = Instant::now() + patience;
     let mut ids = [0; 4];
     for kind in EventKind::ALL {
-        let subject = Topics::subject(&topics.events(kind));
-        ids[kind as usize] = register(registry, &subject, codec::event_schema(kind), deadline)
+        ids[kind as usize] = patiently(registry, &topics.events(kind), kind, deadline)
             .await
-            .with_context(|| format!("the schema of {subject} is not registered"))?;
+            .context("a schema is not registered")?;
     }
     Ok(ids)
 }
 
-async fn register(
+async fn patiently(
     registry: &RegistryClient,
-    subject: &str,
-    schema: &str,
+    topic: &str,
+    kind: EventKind,
     deadline: Instant,
-) -> Result<i32, RegisterError> {
+) -> Result<i32, ProvisionError> {
     let mut pause = FIRST_PAUSE;
     loop {
-        match registry.register(subject, schema).await {
-            Err(RegisterError::Transient(error)) if Instant::now() + pause < deadline => {
+        match register(registry, topic, codec::event_schema(kind)).await {
+            Err(ProvisionError::Schema {
+                subject,
+                error: RegisterError::Transient(error),
+            }) if Instant::now() + pause < deadline => {
                 tracing::warn!(subject, error, "the schema registry is away, trying again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);

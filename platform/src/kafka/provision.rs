@@ -51,10 +51,16 @@ pub async fn provision(
     defaults: &TopicDefaults,
 ) -> Result<TopicsReport, ProvisionError> {
     let report = ensure_topics(client, &specs(topics, defaults)).await?;
-    for kind in EventKind::ALL {
-        register(registry, &topics.events(kind), event_schema(kind)).await?;
+    let events = EventKind::ALL.map(|kind| (topics.events(kind), event_schema(kind)));
+    let rollups = (topics.rollups(), rollup_schema());
+    for (topic, schema) in events.into_iter().chain([rollups]) {
+        let subject = Topics::subject(&topic);
+        registry
+            .set_compatibility(&subject, "BACKWARD_TRANSITIVE")
+            .await
+            .map_err(|error| ProvisionError::Schema { subject, error })?;
+        register(registry, &topic, schema).await?;
     }
-    register(registry, &topics.rollups(), rollup_schema()).await?;
     Ok(report)
 }
 
@@ -68,13 +74,8 @@ pub async fn register(
     schema: &str,
 ) -> Result<i32, ProvisionError> {
     let subject = Topics::subject(topic);
-    let attempt = async {
-        registry
-            .set_compatibility(&subject, "BACKWARD_TRANSITIVE")
-            .await?;
-        registry.register(&subject, schema).await
-    };
-    attempt
+    registry
+        .register(&subject, schema)
         .await
         .map_err(|error| ProvisionError::Schema { subject, error })
 }
