@@ -1,10 +1,15 @@
 //! The command line.
 
+use aggregator::AggregatorConfig;
 use clap::{Parser, Subcommand};
+use ingest_gateway::GatewayConfig;
 use platform::config::{Env, LogConfig, deprecated_variables};
 use platform::lifecycle::Shutdown;
 use platform::telemetry::logs;
+use query_api::QueryConfig;
+use sink::SinkConfig;
 
+use crate::service::{HttpService, Worker};
 use crate::{health, load, migrate, serve, service, token};
 
 const AFTER_HELP: &str = "\
@@ -62,10 +67,22 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             let config = configured(serve::ServeConfig::from_env)?;
             serve::run(config, Shutdown::on_signals()?).await
         }
-        Command::Gateway => service::gateway(configured(service::HttpService::from_env)?).await,
-        Command::Query => service::query(configured(service::HttpService::from_env)?).await,
-        Command::Aggregator => service::aggregator(configured(service::Worker::from_env)?).await,
-        Command::Sink => service::sink(configured(service::Worker::from_env)?).await,
+        Command::Gateway => {
+            let read = |env: &mut Env| HttpService::read(env, GatewayConfig::from_env);
+            service::gateway(configured(read)?).await
+        }
+        Command::Query => {
+            let read = |env: &mut Env| HttpService::read(env, QueryConfig::from_env);
+            service::query(configured(read)?).await
+        }
+        Command::Aggregator => {
+            let read = |env: &mut Env| Worker::read(env, AggregatorConfig::from_env);
+            service::aggregator(configured(read)?).await
+        }
+        Command::Sink => {
+            let read = |env: &mut Env| Worker::read(env, SinkConfig::from_env);
+            service::sink(configured(read)?).await
+        }
     }
 }
 

@@ -28,36 +28,22 @@ pub(crate) struct Worker<C> {
     admin: AdminConfig,
 }
 
-/// A section of the environment.
-pub(crate) trait Section {
-    fn from_env(env: &mut Env) -> Self;
-}
-
-macro_rules! section {
-    ($($config:ty),*) => {
-        $(impl Section for $config {
-            fn from_env(env: &mut Env) -> Self {
-                <$config>::from_env(env)
-            }
-        })*
-    };
-}
-section!(GatewayConfig, QueryConfig, AggregatorConfig, SinkConfig);
-
-impl<C: Section> HttpService<C> {
-    pub(crate) fn from_env(env: &mut Env) -> Self {
+impl<C> HttpService<C> {
+    /// Reads the sections; `service` reads the service's own.
+    pub(crate) fn read(env: &mut Env, service: impl FnOnce(&mut Env) -> C) -> Self {
         Self {
-            service: C::from_env(env),
+            service: service(env),
             http: HttpConfig::from_env(env),
             admin: AdminConfig::from_env(env),
         }
     }
 }
 
-impl<C: Section> Worker<C> {
-    pub(crate) fn from_env(env: &mut Env) -> Self {
+impl<C> Worker<C> {
+    /// Reads the sections; `service` reads the service's own.
+    pub(crate) fn read(env: &mut Env, service: impl FnOnce(&mut Env) -> C) -> Self {
         Self {
-            service: C::from_env(env),
+            service: service(env),
             admin: AdminConfig::from_env(env),
         }
     }
