@@ -21,6 +21,8 @@ pub enum Reason {
     Invalid,
     /// The key is not `organization_id:user_id` of the value.
     WrongKey,
+    /// A record among the dead letters does not say why it is there.
+    MalformedEnvelope,
 }
 
 impl Reason {
@@ -34,6 +36,7 @@ impl Reason {
             Self::Undecodable => "undecodable",
             Self::Invalid => "invalid",
             Self::WrongKey => "wrong_key",
+            Self::MalformedEnvelope => "malformed_envelope",
         }
     }
 }

@@ -3,7 +3,8 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use platform::kafka::{
     admission::{Admission, RecordParts, Refusal, Verdict},
-    registry::{LookupError, split},
+    dead_letters::{envelope, own_headers},
+    registry::LookupError,
 };
 use rdkafka::{Message, message::Headers};
 use schemas::{
@@ -23,8 +24,6 @@ use crate::{
 
 /// The stage of the dead letters that are made here.
 const STAGE: &str = "sink";
-/// The reason of a dead letter that does not say its own.
-const MALFORMED_ENVELOPE: &str = "malformed_envelope";
 
 /// What the aggregator adds to a series in one minute.
 #[derive(Debug, Clone)]
@@ -52,7 +51,7 @@ impl Decoder {
             return Ok(match self.admission.judge(&self.runtime, kind, parts)? {
                 Verdict::Admitted(event) => Item::Event(RawEvent {
                     event,
-                    received_at: log_time(record),
+                    received_at: parts.log_time,
                     partition: record.partition(),
                     offset: record.offset(),
                 }),
@@ -73,40 +72,22 @@ impl Decoder {
                     message = refusal.message,
                     "rollup deltas that cannot be read; kept as a dead letter"
                 );
-                Item::DeadLetter(unreadable_deltas(record, refusal))
+                Item::DeadLetter(unreadable_deltas(record, &refusal))
             }
         })
     }
 
     fn deltas(&self, record: &impl Message) -> Result<Result<Vec<Delta>, Refusal>, LookupError> {
         let parts = RecordParts::of(record);
-        let Some(value) = parts.value else {
-            return Ok(refuse(Reason::NoValue, "the record has no value"));
-        };
-        let (reference, avro) = match split(value, parts.schema_header) {
-            Ok(split) => split,
-            Err(error) => return Ok(refuse(Reason::BadFraming, error)),
-        };
-        let schema = match self.admission.schema(&self.runtime, reference) {
-            Ok(schema) => schema,
-            Err(error @ LookupError::NotFound) => return Ok(refuse(Reason::UnknownSchema, error)),
-            Err(error @ LookupError::Invalid(_)) => {
-                return Ok(refuse(Reason::UnusableSchema, error));
-            }
-            Err(error @ LookupError::Transient(_)) => return Err(error),
+        let (schema, avro) = match self.admission.open(&self.runtime, parts)? {
+            Ok(opened) => opened,
+            Err(refusal) => return Ok(Err(refusal)),
         };
         Ok(match decode_rollups(&schema, avro) {
             Ok(batch) => deltas_of(batch),
-            Err(error) => refuse(Reason::Undecodable, error),
+            Err(error) => Err(Refusal::new(Reason::Undecodable, error)),
         })
     }
-}
-
-fn refuse<T>(reason: Reason, message: impl ToString) -> Result<T, Refusal> {
-    Err(Refusal {
-        reason,
-        message: message.to_string(),
-    })
 }
 
 /// All deltas of a record, or none of them.
@@ -125,14 +106,14 @@ fn deltas_of(batch: RollupBatch) -> Result<Vec<Delta>, Refusal> {
             })
         })
         .collect();
-    let deltas = deltas.or_else(|error| refuse(Reason::Invalid, error))?;
+    let deltas = deltas.map_err(|error| Refusal::new(Reason::Invalid, error))?;
     // PostgreSQL would refuse the whole transaction, again and again.
     let holds_nul = |delta: &Delta| {
         let model = delta.series.model.as_deref().unwrap_or_default();
         delta.series.name.contains('\0') || model.contains('\0')
     };
     if deltas.iter().any(holds_nul) {
-        return refuse(Reason::Invalid, "a name holds U+0000");
+        return Err(Refusal::new(Reason::Invalid, "a name holds U+0000"));
     }
     Ok(deltas)
 }
@@ -143,36 +124,21 @@ fn dead_letter(record: &impl Message) -> DeadLetterRow {
         let headers = record.headers()?;
         headers.iter().find(|h| h.key == name)?.value
     };
-    let letter = DeadLetter::from_headers(header)
-        .unwrap_or_else(|error| made_here(record, MALFORMED_ENVELOPE, error.to_string()));
+    let letter = DeadLetter::from_headers(header).unwrap_or_else(|error| {
+        let refusal = Refusal::new(Reason::MalformedEnvelope, error);
+        envelope(record, &refusal, STAGE)
+    });
     let organization_id = record.key().and_then(organization_of);
     row(record, letter, organization_id)
 }
 
 /// The row of rollup deltas that cannot be read. It is no tenant's: the fault is ours.
-fn unreadable_deltas(record: &impl Message, refusal: Refusal) -> DeadLetterRow {
-    let letter = made_here(record, refusal.reason.as_str(), refusal.message);
-    row(record, letter, None)
-}
-
-fn made_here(record: &impl Message, reason: &str, message: String) -> DeadLetter {
-    DeadLetter {
-        source_topic: record.topic().to_owned(),
-        source_partition: record.partition(),
-        source_offset: record.offset(),
-        reason: reason.to_owned(),
-        message,
-        stage: STAGE.to_owned(),
-        recorded_at: log_time(record),
-    }
+fn unreadable_deltas(record: &impl Message, refusal: &Refusal) -> DeadLetterRow {
+    row(record, envelope(record, refusal, STAGE), None)
 }
 
 fn row(record: &impl Message, letter: DeadLetter, organization_id: Option<Uuid>) -> DeadLetterRow {
-    let headers: Vec<_> = record
-        .headers()
-        .into_iter()
-        .flat_map(Headers::iter)
-        .filter(|h| !DeadLetter::is_envelope_header(h.key))
+    let headers: Vec<_> = own_headers(record)
         .map(|h| {
             let value = h.value.map(|value| BASE64_STANDARD.encode(value));
             json!({ "name": without_nul(h.key.to_owned()), "value": value })
@@ -208,11 +174,6 @@ fn without_nul(text: String) -> String {
     } else {
         text
     }
-}
-
-fn log_time(record: &impl Message) -> Timestamp {
-    let millis = record.timestamp().to_millis().unwrap_or(0);
-    Timestamp::from_millis(millis).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]
@@ -276,7 +237,7 @@ mod tests {
     #[test]
     fn without_an_envelope_it_is_its_own_source() {
         let row = dead_letter(&record(OwnedHeaders::new()));
-        assert_eq!(row.letter.reason, MALFORMED_ENVELOPE);
+        assert_eq!(row.letter.reason, "malformed_envelope");
         assert_eq!(row.letter.source_topic, "metrics.dead-letters");
         assert_eq!(row.letter.recorded_at.micros(), 1_700_000_000_000_000);
         assert_eq!(row.headers, "[]");

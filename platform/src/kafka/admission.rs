@@ -37,11 +37,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn verdict(reason: Reason, message: impl ToString) -> Verdict {
-        Verdict::Refused(Self {
+    /// A refusal for `reason`.
+    pub fn new(reason: Reason, message: impl ToString) -> Self {
+        Self {
             reason,
             message: message.to_string(),
-        })
+        }
     }
 }
 
@@ -54,8 +55,8 @@ pub struct RecordParts<'a> {
     pub value: Option<&'a [u8]>,
     /// The header that may name the value's schema.
     pub schema_header: Option<&'a [u8]>,
-    /// When the log took it, milliseconds since the epoch.
-    pub log_time: Option<i64>,
+    /// When the log took it.
+    pub log_time: Timestamp,
 }
 
 impl<'a> RecordParts<'a> {
@@ -69,10 +70,19 @@ impl<'a> RecordParts<'a> {
             key: record.key(),
             value: record.payload(),
             schema_header,
-            log_time: record.timestamp().to_millis(),
+            log_time: log_time(record),
         }
     }
 }
+
+/// When the log took a record. Our topics have log append time, so each has a sound one.
+pub fn log_time(record: &impl Message) -> Timestamp {
+    let millis = record.timestamp().to_millis().unwrap_or(0);
+    Timestamp::from_millis(millis).unwrap_or(Timestamp::MIN)
+}
+
+/// A record's Avro bytes and the schema they were written with, or why there are none.
+pub type Opened<'a> = Result<(Arc<WriterSchema>, &'a [u8]), Refusal>;
 
 /// Judges records. Cheap to clone; all clones share one schema cache.
 #[derive(Clone)]
@@ -106,16 +116,42 @@ impl Admission {
         })
     }
 
-    /// The schema that a record of ours, such as a rollup delta, was written with.
+    /// Opens a record that is no event, such as rollup deltas, likewise.
     ///
     /// # Errors
-    /// See [`LookupError`].
-    pub fn schema(
+    /// When the registry cannot be asked: ask again; this is no verdict.
+    pub fn open<'a>(
         &self,
         runtime: &Handle,
-        reference: SchemaRef,
-    ) -> Result<Arc<WriterSchema>, LookupError> {
-        self.schemas.get_blocking(runtime, reference)
+        record: RecordParts<'a>,
+    ) -> Result<Opened<'a>, LookupError> {
+        open(record, |reference| {
+            self.schemas.get_blocking(runtime, reference)
+        })
+    }
+}
+
+fn open(
+    record: RecordParts<'_>,
+    lookup: impl FnOnce(SchemaRef) -> Result<Arc<WriterSchema>, LookupError>,
+) -> Result<Opened<'_>, LookupError> {
+    let Some(value) = record.value else {
+        return Ok(Err(Refusal::new(
+            Reason::NoValue,
+            "the record has no value",
+        )));
+    };
+    let (reference, avro) = match split(value, record.schema_header) {
+        Ok(parts) => parts,
+        Err(error) => return Ok(Err(Refusal::new(Reason::BadFraming, error))),
+    };
+    match lookup(reference) {
+        Ok(schema) => Ok(Ok((schema, avro))),
+        Err(error @ LookupError::NotFound) => Ok(Err(Refusal::new(Reason::UnknownSchema, error))),
+        Err(error @ LookupError::Invalid(_)) => {
+            Ok(Err(Refusal::new(Reason::UnusableSchema, error)))
+        }
+        Err(error @ LookupError::Transient(_)) => Err(error),
     }
 }
 
@@ -126,47 +162,35 @@ fn judge(
     retention_seconds: i64,
     lookup: impl FnOnce(SchemaRef) -> Result<Arc<WriterSchema>, LookupError>,
 ) -> Result<Verdict, LookupError> {
-    let Some(value) = record.value else {
-        return Ok(Refusal::verdict(Reason::NoValue, "the record has no value"));
-    };
-    let (reference, avro) = match split(value, record.schema_header) {
-        Ok(parts) => parts,
-        Err(error) => return Ok(Refusal::verdict(Reason::BadFraming, error)),
-    };
-    let schema = match lookup(reference) {
-        Ok(schema) => schema,
-        Err(error @ LookupError::NotFound) => {
-            return Ok(Refusal::verdict(Reason::UnknownSchema, error));
-        }
-        Err(error @ LookupError::Invalid(_)) => {
-            return Ok(Refusal::verdict(Reason::UnusableSchema, error));
-        }
-        Err(error @ LookupError::Transient(_)) => return Err(error),
-    };
-    let event = match decode_event(kind, &schema, avro) {
-        Ok(event) => event,
-        Err(error) => return Ok(Refusal::verdict(Reason::Undecodable, error)),
-    };
-    // The topics are made with log append time, so every record has a sound one.
-    let record_time =
-        Timestamp::from_millis(record.log_time.unwrap_or(0)).unwrap_or(Timestamp::MIN);
+    let judged = open(record, lookup)?
+        .and_then(|(schema, avro)| examine(kind, record, retention_seconds, &schema, avro));
+    Ok(judged.map_or_else(Verdict::Refused, Verdict::Admitted))
+}
+
+/// What follows once the schema is known.
+fn examine(
+    kind: EventKind,
+    record: RecordParts<'_>,
+    retention_seconds: i64,
+    schema: &WriterSchema,
+    avro: &[u8],
+) -> Result<Event, Refusal> {
+    let event = decode_event(kind, schema, avro)
+        .map_err(|error| Refusal::new(Reason::Undecodable, error))?;
     let context = ValidationContext {
-        record_time,
+        record_time: record.log_time,
         retention_seconds,
     };
-    let event = match event.validate(&context) {
-        Ok(event) => event,
-        Err(faults) => {
-            let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            return Ok(Refusal::verdict(Reason::Invalid, all.join("; ")));
-        }
-    };
+    let event = event.validate(&context).map_err(|faults| {
+        let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Refusal::new(Reason::Invalid, all.join("; "))
+    })?;
     // The key decides the partition, and with it the order and the deduplication.
     if record.key != Some(event.key().as_bytes()) {
         let message = "the key is not organization_id:user_id of the event";
-        return Ok(Refusal::verdict(Reason::WrongKey, message));
+        return Err(Refusal::new(Reason::WrongKey, message));
     }
-    Ok(Verdict::Admitted(event))
+    Ok(event)
 }
 
 #[cfg(test)]

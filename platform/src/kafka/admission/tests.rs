@@ -8,8 +8,12 @@ use super::*;
 const NOW: i64 = 1_700_000_000_000;
 const DAY: i64 = 86_400;
 
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis).unwrap()
+}
+
 fn event() -> Event {
-    let now = Timestamp::from_millis(NOW).unwrap();
+    let now = at(NOW);
     let json = r#"{"user_id":"00000000-0000-0000-0000-000000000002","command_name":"build",
         "execution_time_ms":5,"status":"success"}"#;
     Event::from_json(
@@ -43,7 +47,7 @@ fn verdict(
         key: Some(key.as_bytes()),
         value: Some(&value),
         schema_header: None,
-        log_time: Some(NOW),
+        log_time: at(NOW),
     };
     change(&mut record);
     judge(EventKind::CommandExecution, record, DAY, known)
@@ -74,9 +78,9 @@ fn what_is_wrong_has_its_reason() {
     assert_eq!(of(|r| r.key = None), Reason::WrongKey);
     assert_eq!(of(|r| r.key = Some(b"x:y")), Reason::WrongKey);
     // Judged by the log's time, not by a clock.
-    assert_eq!(of(|r| r.log_time = Some(NOW - 301_000)), Reason::Invalid);
+    assert_eq!(of(|r| r.log_time = at(NOW - 301_000)), Reason::Invalid);
     assert_eq!(
-        of(|r| r.log_time = Some(NOW + (DAY + 1) * 1000)),
+        of(|r| r.log_time = at(NOW + (DAY + 1) * 1000)),
         Reason::Invalid
     );
 }
@@ -90,7 +94,7 @@ fn only_a_registry_that_answers_gives_a_verdict() {
             key: Some(key.as_bytes()),
             value: Some(&value),
             schema_header: None,
-            log_time: Some(NOW),
+            log_time: at(NOW),
         };
         judge(EventKind::CommandExecution, record, DAY, |_| Err(error))
     };
