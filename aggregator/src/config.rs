@@ -13,6 +13,9 @@ pub struct AggregatorConfig {
     pub identity: ServiceIdentity,
     /// `FLUSH_INTERVAL_MS`, default 50: the longest an event waits to be published.
     pub flush_interval: Duration,
+    /// `DEDUP_HORIZON`, default `1h`: for how much log time an event's id is known, so that
+    /// the same event sent again is not counted again.
+    pub dedup_horizon: Duration,
     /// `DATA_RETENTION_DAYS`, default 90: older events are refused.
     pub retention: Duration,
 }
@@ -27,6 +30,11 @@ impl AggregatorConfig {
                 "FLUSH_INTERVAL_MS",
                 Duration::from_millis(50),
                 Duration::from_millis(1)..=Duration::from_secs(5),
+            ),
+            dedup_horizon: env.span(
+                "DEDUP_HORIZON",
+                Duration::from_secs(3600),
+                Duration::from_secs(1)..=Duration::from_secs(7 * 86_400),
             ),
             retention: data_retention(env),
         }

@@ -1,11 +1,13 @@
 //! Turns events into rollup deltas, exactly once.
 //!
 //! `session` reads records, has [`platform::kafka::admission`] judge them, adds them up in
-//! an `accumulator`, and every flush publishes the sums, the refused records and the input
-//! offsets in one Kafka transaction. Nothing outlives a flush.
+//! an `accumulator`, and every flush publishes the admitted events, the sums, the refused
+//! records and the input offsets in one Kafka transaction. Nothing outlives a flush but the
+//! ids of the last events, which are read again from the log after a restart.
 
 mod accumulator;
 mod config;
+mod partitions;
 mod session;
 
 use platform::http::health::ComponentHealth;
@@ -38,6 +40,7 @@ pub async fn run(
         group: config.group(),
         transactional_id: config.transactional_id(),
         flush_interval: config.flush_interval,
+        dedup_horizon: config.dedup_horizon,
         admission: Admission::new(registry.clone(), config.retention),
         runtime: Handle::current(),
         health: health.clone(),

@@ -1,28 +1,29 @@
 //! One membership in the consumer group, from joining to leaving or to the first fault.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use metrics::{counter, histogram};
+use metrics::{counter, gauge, histogram};
 use platform::http::health::ComponentHealth;
-use platform::kafka::admission::{Admission, RecordParts, Refusal, Verdict};
+use platform::kafka::admission::{Admission, RecordParts, Refusal, Sighting, Verdict};
 use platform::kafka::client::KafkaClientConfig;
 use platform::kafka::consumer::{
     ConsumerSettings, PartitionConsumer, Polled, TopicPartition, start_offset,
 };
-use platform::kafka::dead_letters;
 use platform::kafka::registry::frame;
 use platform::kafka::transactions::TransactionalProducer;
+use platform::kafka::{dead_letters, sources};
 use platform::lifecycle::Shutdown;
 use platform::telemetry::names;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use schemas::codec::encode_rollups;
-use schemas::{EventKind, Topics};
+use schemas::dead_letter::Reason;
+use schemas::{Event, EventKind, Source, Topics};
 use tokio::runtime::Handle;
 use tracing::{debug, info};
 
 use crate::accumulator::Accumulator;
+use crate::partitions::{Part, Partitions, Position};
 
 /// The broker ends a transaction that stays open longer, so that a vanished instance holds
 /// up readers no longer than this.
@@ -41,21 +42,25 @@ pub(crate) struct Session {
     pub(crate) group: String,
     pub(crate) transactional_id: String,
     pub(crate) flush_interval: Duration,
+    /// For how much log time an event's id is known.
+    pub(crate) dedup_horizon: Duration,
     pub(crate) admission: Admission,
     pub(crate) runtime: Handle,
     pub(crate) health: ComponentHealth,
 }
 
-/// What was read and is not yet committed.
+/// What is read, and what of it is not yet committed.
 struct Open<'a> {
     session: &'a Session,
     consumer: &'a PartitionConsumer,
     producer: TransactionalProducer,
     schema_id: i32,
+    admitted_topic: String,
+    dead_letters_topic: String,
+    partitions: Partitions,
     sums: Accumulator,
-    /// The next offset of each partition read from; empty if no transaction is open.
-    next: BTreeMap<TopicPartition, i64>,
-    since: Instant,
+    /// When the open transaction began, if one is open.
+    since: Option<Instant>,
     dead: usize,
 }
 
@@ -77,17 +82,20 @@ impl Session {
             consumer: &consumer,
             producer,
             schema_id,
+            admitted_topic: self.topics.admitted(),
+            dead_letters_topic: self.topics.dead_letters(),
+            partitions: Partitions::new(self.dedup_horizon),
             sums: Accumulator::default(),
-            next: BTreeMap::new(),
-            since: Instant::now(),
+            since: None,
             dead: 0,
         };
         while !shutdown.is_triggered() {
             match consumer.poll(open.patience(self.flush_interval))? {
                 Polled::Record(record) => open.read(&record)?,
-                Polled::Assigned(partitions) => self.begin_at(&consumer, &partitions)?,
+                Polled::Assigned(partitions) => open.begin(&partitions)?,
                 Polled::Revoked(partitions) => {
                     open.flush()?;
+                    open.partitions.release(&partitions);
                     consumer.release(&partitions)?;
                     info!(partitions = partitions.len(), "partitions released");
                 }
@@ -105,65 +113,111 @@ impl Session {
         consumer.close();
         Ok(())
     }
-
-    /// Starts reading where the group's last commit ended.
-    fn begin_at(
-        &self,
-        consumer: &PartitionConsumer,
-        partitions: &[TopicPartition],
-    ) -> anyhow::Result<()> {
-        let committed = consumer.committed(partitions, BROKER_TIMEOUT)?;
-        let mut starts = Vec::with_capacity(partitions.len());
-        for (partition, committed) in partitions.iter().zip(committed) {
-            let (low, high) = consumer.watermarks(partition, BROKER_TIMEOUT)?;
-            let start = start_offset(committed, low, high)
-                .map_err(|gone| anyhow::anyhow!("{partition}: {gone}; records are missing"))?;
-            starts.push((partition.clone(), start));
-        }
-        consumer.accept_assignment(&starts)?;
-        self.health.up();
-        info!(partitions = starts.len(), "partitions assigned");
-        Ok(())
-    }
 }
 
 impl Open<'_> {
-    fn patience(&self, flush_interval: Duration) -> Duration {
-        if self.next.is_empty() {
-            IDLE_POLL
-        } else {
-            flush_interval.saturating_sub(self.since.elapsed())
+    /// Goes on where the group's last commit ended, after reading again what tells whether
+    /// an event was there before.
+    fn begin(&mut self, partitions: &[TopicPartition]) -> anyhow::Result<()> {
+        let committed = self.consumer.committed(partitions, BROKER_TIMEOUT)?;
+        let mut starts = Vec::with_capacity(partitions.len());
+        for (partition, committed) in partitions.iter().zip(committed) {
+            let (low, high) = self.consumer.watermarks(partition, BROKER_TIMEOUT)?;
+            let next = committed.as_ref().map(|committed| committed.offset);
+            let first = start_offset(next, low, high)
+                .map_err(|gone| anyhow::anyhow!("{partition}: {gone}; records are missing"))?;
+            let from = match committed.map(|c| self.partitions.warm_up_from(&c)) {
+                None => first,
+                Some(None) => low,
+                Some(Some(millis)) => self
+                    .consumer
+                    .offset_at_time(partition, millis, BROKER_TIMEOUT)?
+                    .map_or(first, |offset| offset.clamp(low, first)),
+            };
+            debug!(%partition, first, again = first - from, "reading");
+            self.partitions.assign(partition.clone(), first);
+            starts.push((partition.clone(), from));
         }
+        self.consumer.accept_assignment(&starts)?;
+        self.session.health.up();
+        info!(partitions = starts.len(), "partitions assigned");
+        Ok(())
+    }
+
+    fn patience(&self, flush_interval: Duration) -> Duration {
+        self.since.map_or(IDLE_POLL, |since| {
+            flush_interval.saturating_sub(since.elapsed())
+        })
     }
 
     fn is_due(&self, flush_interval: Duration) -> bool {
-        !self.next.is_empty()
-            && (self.since.elapsed() >= flush_interval || self.sums.len() >= MAX_SUMS)
+        self.since
+            .is_some_and(|since| since.elapsed() >= flush_interval || self.sums.len() >= MAX_SUMS)
     }
 
     fn read(&mut self, record: &BorrowedMessage<'_>) -> anyhow::Result<()> {
-        if self.next.is_empty() {
-            self.producer.begin()?;
-            self.since = Instant::now();
-        }
         let kind =
             self.session.topics.kind_of(record.topic()).ok_or_else(|| {
                 anyhow::anyhow!("a record of {}, not subscribed to", record.topic())
             })?;
         let parts = RecordParts::of(record);
-        match self
+        // Judged first: a record that cannot be judged now is not read yet.
+        let verdict = self
             .session
             .admission
-            .judge(&self.session.runtime, kind, parts)?
-        {
-            Verdict::Admitted(event) => {
-                self.sums.add(&event);
-                counter!(names::RECORDS_ADMITTED, "kind" => kind.as_str()).increment(1);
-            }
-            Verdict::Refused(refusal) => self.bury(record, &refusal)?,
-        }
+            .judge(&self.session.runtime, kind, parts)?;
         let partition = TopicPartition::new(record.topic(), record.partition());
-        self.next.insert(partition, record.offset() + 1);
+        let part = self
+            .partitions
+            .read(&partition, record.offset(), parts.log_time);
+        // Fetched ahead from a partition that is another's by now.
+        let Some(part) = part else { return Ok(()) };
+        if part == Part::New && self.since.is_none() {
+            self.producer.begin()?;
+            self.since = Some(Instant::now());
+        }
+        let sighting = match &verdict {
+            Verdict::Admitted(event) => self.partitions.see(&partition, event, parts.log_time),
+            Verdict::Refused(_) => Sighting::First,
+        };
+        match (part, verdict, sighting) {
+            (Part::Known, ..) => Ok(()),
+            (Part::New, Verdict::Refused(refusal), _) => self.bury(record, &refusal),
+            (Part::New, Verdict::Admitted(event), Sighting::First) => {
+                let source = Source {
+                    kind,
+                    partition: record.partition(),
+                    offset: record.offset(),
+                    log_time: parts.log_time,
+                };
+                self.admit(record, &event, source)
+            }
+            (Part::New, Verdict::Admitted(_), Sighting::Again) => {
+                counter!(names::DUPLICATES, "kind" => kind.as_str()).increment(1);
+                Ok(())
+            }
+            (Part::New, Verdict::Admitted(event), Sighting::Conflicting) => {
+                let message = "an earlier event with this event_id says something else";
+                let refusal = Refusal::new(Reason::ConflictingDuplicate, message);
+                self.bury(record, &refusal.of_event(event.common().event_id))
+            }
+        }
+    }
+
+    /// Counts an event and forwards its record, as part of the transaction.
+    fn admit(
+        &mut self,
+        record: &BorrowedMessage<'_>,
+        event: &Event,
+        source: Source,
+    ) -> anyhow::Result<()> {
+        let header = source.to_string();
+        let headers = sources::headers(record, &header);
+        let topic = &self.admitted_topic;
+        self.producer
+            .send(topic, record.key(), record.payload(), &headers)?;
+        self.sums.add(event);
+        counter!(names::RECORDS_ADMITTED, "kind" => source.kind.as_str()).increment(1);
         Ok(())
     }
 
@@ -171,9 +225,9 @@ impl Open<'_> {
     fn bury(&mut self, record: &BorrowedMessage<'_>, refusal: &Refusal) -> anyhow::Result<()> {
         let envelope = dead_letters::envelope(record, refusal, STAGE).headers();
         let headers = dead_letters::headers(record, &envelope);
-        let topic = self.session.topics.dead_letters();
+        let topic = &self.dead_letters_topic;
         self.producer
-            .send(&topic, record.key(), record.payload(), &headers)?;
+            .send(topic, record.key(), record.payload(), &headers)?;
         self.dead += 1;
         let reason = refusal.reason.as_str();
         counter!(names::DEAD_LETTERS, "reason" => reason).increment(1);
@@ -189,7 +243,7 @@ impl Open<'_> {
 
     /// Publishes the sums and commits them with the offsets they come from.
     fn flush(&mut self) -> anyhow::Result<()> {
-        if self.next.is_empty() {
+        if self.since.is_none() {
             return Ok(());
         }
         let began = Instant::now();
@@ -203,14 +257,23 @@ impl Open<'_> {
             self.producer
                 .send(&topic, Some(key.as_bytes()), Some(&value), &[])?;
         }
-        let mut offsets = TopicPartitionList::with_capacity(self.next.len());
-        for (partition, next) in &self.next {
-            let offset = Offset::Offset(*next);
-            offsets.add_partition_offset(&partition.topic, partition.partition, offset)?;
+        let positions = self.partitions.positions();
+        let mut offsets = TopicPartitionList::with_capacity(positions.len());
+        for Position {
+            partition,
+            next,
+            note,
+        } in positions
+        {
+            let mut added = offsets.add_partition(&partition.topic, partition.partition);
+            added.set_offset(Offset::Offset(next))?;
+            added.set_metadata(note);
         }
         let group = self.consumer.group_metadata()?;
         self.producer.commit(&offsets, &group)?;
-        self.next.clear();
+        self.partitions.committed();
+        self.since = None;
+        gauge!(names::KNOWN_IDS).set(self.partitions.ids() as f64);
         counter!(names::AGGREGATOR_DELTAS).increment(deltas as u64);
         histogram!(names::AGGREGATOR_FLUSH_DURATION).record(began.elapsed());
         let dead_letters = std::mem::take(&mut self.dead);

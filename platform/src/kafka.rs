@@ -9,5 +9,6 @@ pub mod producer;
 pub mod provision;
 pub mod registry;
 pub mod sessions;
+pub mod sources;
 pub mod topics;
 pub mod transactions;

@@ -1,6 +1,8 @@
 //! The envelope of a refused record: everything about it but its key, value and own
 //! headers, which stay as they were.
 
+use uuid::Uuid;
+
 use crate::Timestamp;
 
 /// Why a record was refused.
@@ -21,7 +23,9 @@ pub enum Reason {
     Invalid,
     /// The key is not `organization_id:user_id` of the value.
     WrongKey,
-    /// A record among the dead letters does not say why it is there.
+    /// Another event with this id came before, and says something else.
+    ConflictingDuplicate,
+    /// A record of a topic of ours does not carry the headers that belong to it.
     MalformedEnvelope,
 }
 
@@ -36,6 +40,7 @@ impl Reason {
             Self::Undecodable => "undecodable",
             Self::Invalid => "invalid",
             Self::WrongKey => "wrong_key",
+            Self::ConflictingDuplicate => "conflicting_duplicate",
             Self::MalformedEnvelope => "malformed_envelope",
         }
     }
@@ -58,6 +63,8 @@ pub struct DeadLetter {
     pub stage: String,
     /// The source record's log time, so that it is the same in every retry.
     pub recorded_at: Timestamp,
+    /// Which event it was, if it could be read that far.
+    pub event_id: Option<Uuid>,
 }
 
 /// The names of the envelope's headers. The prefix keeps them apart from the record's own.
@@ -69,6 +76,7 @@ const REASON: &str = "flowmeter.dead-letter.reason";
 const MESSAGE: &str = "flowmeter.dead-letter.message";
 const STAGE: &str = "flowmeter.dead-letter.stage";
 const TIME: &str = "flowmeter.dead-letter.time";
+const EVENT_ID: &str = "flowmeter.dead-letter.event-id";
 
 /// The record carries no such envelope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,9 +94,9 @@ impl DeadLetter {
     }
 
     /// As headers: name and value.
-    pub fn headers(&self) -> [(&'static str, String); 7] {
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
         let end = self.message.floor_char_boundary(Self::MAX_MESSAGE_BYTES);
-        [
+        let mut headers = vec![
             (SOURCE_TOPIC, self.source_topic.clone()),
             (SOURCE_PARTITION, self.source_partition.to_string()),
             (SOURCE_OFFSET, self.source_offset.to_string()),
@@ -96,7 +104,9 @@ impl DeadLetter {
             (MESSAGE, self.message[..end].to_owned()),
             (STAGE, self.stage.clone()),
             (TIME, self.recorded_at.to_string()),
-        ]
+        ];
+        headers.extend(self.event_id.map(|id| (EVENT_ID, id.to_string())));
+        headers
     }
 
     /// Reads an envelope; `header` gives the value of a name.
@@ -125,6 +135,10 @@ impl DeadLetter {
             message: text(MESSAGE)?.to_owned(),
             stage: text(STAGE)?.to_owned(),
             recorded_at: parsed(TIME, text(TIME)?)?,
+            event_id: match header(EVENT_ID) {
+                Some(_) => Some(parsed(EVENT_ID, text(EVENT_ID)?)?),
+                None => None,
+            },
         })
     }
 }
@@ -143,6 +157,7 @@ mod tests {
             message: "é".repeat(DeadLetter::MAX_MESSAGE_BYTES),
             stage: "aggregator".into(),
             recorded_at: "2026-01-01T00:00:00.001Z".parse().unwrap(),
+            event_id: Some(Uuid::from_u128(7)),
         };
         let headers = letter.headers();
         let get = |name: &str| {
@@ -169,5 +184,7 @@ mod tests {
             DeadLetter::from_headers(|n| get(n).filter(|_| n != TIME)),
             Err(MalformedEnvelope(TIME))
         );
+        let unread = DeadLetter::from_headers(|n| get(n).filter(|_| n != EVENT_ID)).unwrap();
+        assert_eq!(unread.event_id, None);
     }
 }

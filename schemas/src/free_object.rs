@@ -18,7 +18,7 @@ const REMOVED_KEYS: [&str; 3] = ["__proto__", "constructor", "prototype"];
 /// A free JSON object as text. Once [normalized](FreeObject::normalize) it is compact, has
 /// no key twice, holds nothing that PostgreSQL's `jsonb` refuses, and its numbers are
 /// written as their author wrote them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FreeObject(String);
 

@@ -27,6 +27,11 @@ impl Topics {
         EventKind::ALL.into_iter().find(|k| k.topic() == name)
     }
 
+    /// Events that count, each once, from the aggregator.
+    pub fn admitted(&self) -> String {
+        format!("{}metrics.admitted-events", self.prefix)
+    }
+
     /// Rollup deltas, from the aggregator.
     pub fn rollups(&self) -> String {
         format!("{}metrics.rollups", self.prefix)
@@ -55,6 +60,7 @@ mod tests {
             assert_eq!(Topics::default().kind_of(&topics.events(kind)), None);
         }
         assert_eq!(topics.kind_of(&topics.rollups()), None);
+        assert_eq!(topics.kind_of(&topics.admitted()), None);
         assert_eq!(topics.dead_letters(), "eu.metrics.dead-letters");
     }
 }

@@ -5,18 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use schemas::{Event, Rollup, Timestamp, rollup::Series};
+use schemas::{Event, Rollup, Source, Timestamp, rollup::Series};
 use uuid::Uuid;
 
 use crate::{decode::Delta, store::DeadLetterRow};
 
-/// An admitted event, and where in the log it is.
+/// An admitted event, and where in the log it was.
 #[derive(Debug, Clone)]
 pub(crate) struct RawEvent {
     pub(crate) event: Event,
-    pub(crate) received_at: Timestamp,
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
+    pub(crate) source: Source,
 }
 
 /// What became of a record.
@@ -24,8 +22,6 @@ pub(crate) struct RawEvent {
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(crate) enum Item {
     Event(RawEvent),
-    /// The aggregator makes a dead letter of it.
-    Refused,
     Deltas(Vec<Delta>),
     DeadLetter(DeadLetterRow),
 }
@@ -39,7 +35,7 @@ pub(crate) struct Batch {
     pub(crate) dead_letters: Vec<DeadLetterRow>,
     /// Events by log time, for the delay until they are stored.
     pub(crate) log_times: BTreeMap<Timestamp, usize>,
-    /// Records read, refused ones too.
+    /// Records read.
     pub(crate) records: usize,
     bytes: usize,
     began: Option<Instant>,
@@ -53,10 +49,9 @@ impl Batch {
         self.bytes += bytes;
         match item {
             Item::Event(event) => {
-                *self.log_times.entry(event.received_at).or_default() += 1;
+                *self.log_times.entry(event.source.log_time).or_default() += 1;
                 self.events.push(event);
             }
-            Item::Refused => {}
             Item::Deltas(deltas) => {
                 for delta in deltas {
                     let key = (delta.organization_id, delta.minute, delta.series);

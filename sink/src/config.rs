@@ -1,8 +1,6 @@
 //! The settings of the sink.
 
-use std::time::Duration;
-
-use platform::config::{DatabaseConfig, Env, KafkaConfig, data_retention};
+use platform::config::{DatabaseConfig, Env, KafkaConfig};
 use schemas::Window;
 
 /// The settings of the sink.
@@ -12,9 +10,6 @@ pub struct SinkConfig {
     pub kafka: KafkaConfig,
     /// TimescaleDB.
     pub database: DatabaseConfig,
-    /// `DATA_RETENTION_DAYS`, default 90: how old an event may be; the same for every
-    /// consumer of events.
-    pub retention: Duration,
     /// `AGGREGATION_WINDOWS`, default all five: which rollups are kept. Shortest first.
     pub windows: Vec<Window>,
     /// `SINK_BATCH_RECORDS`, default 20 000: most records of one transaction. A batch only
@@ -30,7 +25,6 @@ impl SinkConfig {
         Self {
             kafka: KafkaConfig::from_env(env),
             database: DatabaseConfig::from_env(env),
-            retention: data_retention(env),
             windows: windows.unwrap_or_default(),
             batch_records: env.number("SINK_BATCH_RECORDS", 20_000, 1..=1_000_000),
         }
@@ -72,6 +66,5 @@ mod tests {
         env.finish().unwrap();
         assert_eq!(config.windows, Window::ALL);
         assert_eq!(config.group(), "flowmeter-sink");
-        assert_eq!(config.retention.as_secs(), 90 * 86_400);
     }
 }

@@ -117,16 +117,11 @@ pub(crate) fn check(
 ///
 /// A transaction ends with a mark that takes an offset and is never delivered, so the cursor
 /// of a quiet partition stays one before the end. Once retention has removed everything, that
-/// mark is missing, which is no loss: had a record gone, its mark would have gone too. This
-/// holds where `transactional`: transactions alone write the topic.
-pub(crate) fn start(
-    cursor: Option<i64>,
-    low: i64,
-    high: i64,
-    transactional: bool,
-) -> Result<i64, OffsetGone> {
+/// mark is missing, which is no loss: had a record gone, its mark would have gone too. The
+/// aggregator's transactions alone write the topics that are read here.
+pub(crate) fn start(cursor: Option<i64>, low: i64, high: i64) -> Result<i64, OffsetGone> {
     start_offset(cursor, low, high).or_else(|gone| {
-        if transactional && gone.low == gone.wanted + 1 {
+        if gone.low == gone.wanted + 1 {
             Ok(gone.low)
         } else {
             Err(gone)
@@ -140,13 +135,12 @@ mod tests {
 
     #[test]
     fn a_missing_mark_is_no_loss_and_a_missing_record_is() {
-        assert_eq!(start(Some(9), 10, 10, true), Ok(10));
-        assert!(start(Some(9), 10, 10, false).is_err());
+        assert_eq!(start(Some(9), 10, 10), Ok(10));
         // A record and its mark.
-        assert!(start(Some(8), 10, 10, true).is_err());
+        assert!(start(Some(8), 10, 10).is_err());
         // A log that was made anew.
-        assert!(start(Some(9), 0, 3, true).is_err());
-        assert_eq!(start(None, 10, 12, true), Ok(10));
+        assert!(start(Some(9), 0, 3).is_err());
+        assert_eq!(start(None, 10, 12), Ok(10));
     }
 
     fn partition(n: i32) -> TopicPartition {

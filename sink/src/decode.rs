@@ -5,6 +5,7 @@ use platform::kafka::{
     admission::{Admission, RecordParts, Refusal, Verdict},
     dead_letters::{envelope, own_headers},
     registry::LookupError,
+    sources::source_of,
 };
 use rdkafka::{Message, message::Headers};
 use schemas::{
@@ -46,34 +47,42 @@ impl Decoder {
     /// What `record` means. Fails when the registry cannot be asked.
     pub(crate) fn decode(&self, record: &impl Message) -> Result<Item, LookupError> {
         let topic = record.topic();
-        if let Some(kind) = self.topics.kind_of(topic) {
-            let parts = RecordParts::of(record);
-            return Ok(match self.admission.judge(&self.runtime, kind, parts)? {
-                Verdict::Admitted(event) => Item::Event(RawEvent {
-                    event,
-                    received_at: parts.log_time,
-                    partition: record.partition(),
-                    offset: record.offset(),
-                }),
-                Verdict::Refused(_) => Item::Refused,
-            });
-        }
         if topic == self.topics.dead_letters() {
             return Ok(Item::DeadLetter(dead_letter(record)));
         }
-        Ok(match self.deltas(record)? {
-            Ok(deltas) => Item::Deltas(deltas),
-            Err(refusal) => {
-                tracing::error!(
-                    topic,
-                    partition = record.partition(),
-                    offset = record.offset(),
-                    reason = refusal.reason.as_str(),
-                    message = refusal.message,
-                    "rollup deltas that cannot be read; kept as a dead letter"
-                );
-                Item::DeadLetter(unreadable_deltas(record, &refusal))
-            }
+        let item = if topic == self.topics.admitted() {
+            self.event(record)?.map(Item::Event)
+        } else {
+            self.deltas(record)?.map(Item::Deltas)
+        };
+        Ok(item.unwrap_or_else(|refusal| {
+            tracing::error!(
+                topic,
+                partition = record.partition(),
+                offset = record.offset(),
+                reason = refusal.reason.as_str(),
+                message = refusal.message,
+                "a record of the aggregator cannot be read; kept as a dead letter"
+            );
+            Item::DeadLetter(unreadable(record, &refusal))
+        }))
+    }
+
+    /// An admitted event. It was judged before; reading it again brings its free objects
+    /// into the form in which they are stored.
+    fn event(&self, record: &impl Message) -> Result<Result<RawEvent, Refusal>, LookupError> {
+        let source = match source_of(record) {
+            Ok(source) => source,
+            Err(error) => return Ok(Err(Refusal::new(Reason::MalformedEnvelope, error))),
+        };
+        let parts = RecordParts {
+            log_time: source.log_time,
+            ..RecordParts::of(record)
+        };
+        let verdict = self.admission.judge(&self.runtime, source.kind, parts)?;
+        Ok(match verdict {
+            Verdict::Admitted(event) => Ok(RawEvent { event, source }),
+            Verdict::Refused(refusal) => Err(refusal),
         })
     }
 
@@ -132,8 +141,8 @@ fn dead_letter(record: &impl Message) -> DeadLetterRow {
     row(record, letter, organization_id)
 }
 
-/// The row of rollup deltas that cannot be read. It is no tenant's: the fault is ours.
-fn unreadable_deltas(record: &impl Message, refusal: &Refusal) -> DeadLetterRow {
+/// The row of a record of ours that cannot be read. It is no tenant's: the fault is ours.
+fn unreadable(record: &impl Message, refusal: &Refusal) -> DeadLetterRow {
     row(record, envelope(record, refusal, STAGE), None)
 }
 
@@ -206,6 +215,7 @@ mod tests {
             message: "nul\0here".into(),
             stage: "aggregator".into(),
             recorded_at: Timestamp::from_millis(3).unwrap(),
+            event_id: None,
         };
         let mut headers = OwnedHeaders::new()
             .insert(Header {

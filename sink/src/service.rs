@@ -68,7 +68,7 @@ impl Service {
                 topics: topics.clone(),
                 windows: config.windows.clone(),
                 decoder: Decoder {
-                    admission: Admission::new(registry, config.retention),
+                    admission: Admission::again(registry),
                     runtime,
                     topics,
                 },

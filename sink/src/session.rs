@@ -17,7 +17,7 @@ use platform::{
     telemetry::names,
 };
 use rdkafka::Message;
-use schemas::{EventKind, Timestamp, Topics, Window};
+use schemas::{Timestamp, Topics, Window};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -110,8 +110,7 @@ impl<'a> Session<'a> {
         store: Store,
     ) -> Result<Self, SessionError> {
         let topics = &settings.topics;
-        let mut names: Vec<String> = EventKind::ALL.map(|kind| topics.events(kind)).into();
-        names.extend([topics.rollups(), topics.dead_letters()]);
+        let names = [topics.admitted(), topics.rollups(), topics.dead_letters()];
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let consumer = PartitionConsumer::new(
             &settings.client,
@@ -208,15 +207,9 @@ impl<'a> Session<'a> {
         for partition in partitions {
             let (low, high) = self.consumer.watermarks(partition, WATERMARKS)?;
             let cursor = stored.get(partition).copied();
-            // The aggregator's transactions alone write these.
-            let topics = &self.settings.topics;
-            let transactional =
-                [topics.rollups(), topics.dead_letters()].contains(&partition.topic);
-            let start = start(cursor, low, high, transactional).map_err(|gone| {
-                SessionError::OffsetGone {
-                    partition: partition.clone(),
-                    gone,
-                }
+            let start = start(cursor, low, high).map_err(|gone| SessionError::OffsetGone {
+                partition: partition.clone(),
+                gone,
             })?;
             self.cursors.assign(partition.clone(), cursor, start);
             starts.push((partition.clone(), start));

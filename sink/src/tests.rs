@@ -5,7 +5,7 @@ mod support;
 
 use platform::http::health::CheckStatus;
 use schemas::{
-    Event, EventKind,
+    Event, Source,
     dead_letter::DeadLetter,
     event::{AgentInteraction, ProductivityMetric, SessionKind, Status, UserSession},
     free_object::FreeObject,
@@ -90,9 +90,12 @@ async fn every_kind_of_record_is_stored_and_a_restart_changes_nothing() {
     let sink = pipeline.start();
     let events = one_of_each();
     pipeline.publish(&events).await;
-    // Refused, hence nothing but an offset.
-    let topic = pipeline.topics.events(EventKind::UserSession);
+    // Of no kind, or no event: none of them is lost.
+    let topic = pipeline.topics.admitted();
     let garbage = pipeline.producer.enqueue(&topic, b"k", b"garbage", &[]);
+    garbage.unwrap().await.unwrap();
+    let source = [(Source::HEADER, &b"user_session/0/1/1700000000000"[..])];
+    let garbage = pipeline.producer.enqueue(&topic, b"k", b"garbage", &source);
     garbage.unwrap().await.unwrap();
     let aggregator = pipeline.aggregator();
     aggregator.flush(&events[..2]);
@@ -108,6 +111,7 @@ async fn every_kind_of_record_is_stored_and_a_restart_changes_nothing() {
         message: "of no use".into(),
         stage: "aggregator".into(),
         recorded_at: now(),
+        event_id: Some(Uuid::from_u128(79)),
     };
     let headers = letter.headers();
     let mut headers: Vec<_> = headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
@@ -122,7 +126,7 @@ async fn every_kind_of_record_is_stored_and_a_restart_changes_nothing() {
     }
 
     pipeline
-        .until("select count(*) from flowmeter.dead_letters", 4)
+        .until("select count(*) from flowmeter.dead_letters", 6)
         .await;
     pipeline
         .until("select count(*) from flowmeter.user_sessions", 2)
@@ -158,7 +162,8 @@ async fn every_kind_of_record_is_stored_and_a_restart_changes_nothing() {
         (
             "select count(*) from flowmeter.dead_letters where stage = 'aggregator' and source_offset = 2 \
              and organization_id = '00000000-0000-0000-0000-00000000004d' and value = '\\xfe00' \
-             and headers = '[{\"name\": \"own\", \"value\": \"/wA=\"}]'",
+             and headers = '[{\"name\": \"own\", \"value\": \"/wA=\"}]' \
+             and event_id = '00000000-0000-0000-0000-00000000004f'",
             1,
         ),
         (
@@ -169,6 +174,11 @@ async fn every_kind_of_record_is_stored_and_a_restart_changes_nothing() {
         (
             "select count(*) from flowmeter.dead_letters where stage = 'sink' and organization_id is null \
              and reason in ('unknown_schema', 'no_value') and source_topic like '%rollups'",
+            2,
+        ),
+        (
+            "select count(*) from flowmeter.dead_letters where stage = 'sink' and value = 'garbage' \
+             and reason in ('malformed_envelope', 'bad_framing') and source_topic like '%admitted-events'",
             2,
         ),
     ] {
@@ -268,7 +278,7 @@ async fn a_cursor_that_another_instance_moved_fences() {
     pipeline.until(COMMANDS, 1).await;
     // As though another instance had written the next record.
     let moved = "with moved as (update flowmeter.cursors set next_offset = next_offset + 1 \
-         where topic like '%command-executions' returning 1) select count(*) from moved";
+         where topic like '%admitted-events' returning 1) select count(*) from moved";
     assert_eq!(pipeline.number(moved).await, 1);
     pipeline.publish(&commands(1..3)).await;
     let last = "select count(*) from flowmeter.command_executions where source_offset = 2";
@@ -286,7 +296,7 @@ async fn a_cursor_that_another_instance_moved_fences() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_records_are_told_and_not_skipped() {
     let pipeline = Pipeline::new(1).await;
-    let topic = pipeline.topics.events(EventKind::CommandExecution);
+    let topic = pipeline.topics.admitted();
     let group = pipeline.config().group();
     sqlx::query("insert into flowmeter.cursors values ($1, $2, 0, 1000)")
         .bind(&group)

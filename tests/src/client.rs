@@ -32,6 +32,11 @@ impl Client {
         }
     }
 
+    /// The same person, calling a pipeline that was started again.
+    pub(crate) fn reconnect(&mut self, pipeline: &Pipeline) {
+        pipeline.base().clone_into(&mut self.base);
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         let url = format!("{}{path}", self.base);
         let request = self.http.post(url).bearer_auth(&self.token).json(body);

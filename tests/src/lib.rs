@@ -6,6 +6,8 @@ mod client;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
+mod deduplication;
+#[cfg(test)]
 mod foreign_producers;
 #[cfg(test)]
 mod isolation;

@@ -173,6 +173,7 @@ async fn rollups_equal_raw_data_in_every_window_and_scope() {
         rate: 0,
         batch: 500,
         concurrency: 8,
+        receipts: None,
         users: 200,
         teams: 8,
         hours: 30,

@@ -7,8 +7,10 @@ use platform::lifecycle::Shutdown;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, Url};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::generator::Batch;
+use super::receipts::Receipts;
 use super::report::Report;
 
 /// How often a request is sent before its events count as refused.
@@ -19,6 +21,7 @@ pub(super) struct BatchClient {
     http: Client,
     url: Url,
     token: String,
+    receipts: Option<Receipts>,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +33,7 @@ struct Answer {
 struct EventResult {
     kind: String,
     index: usize,
+    event_id: Option<Uuid>,
     status: String,
     /// Of a rejected event: what it would have been answered with alone.
     http_status: Option<u16>,
@@ -47,11 +51,12 @@ impl EventResult {
 }
 
 impl BatchClient {
-    pub(super) fn new(base: &Url, token: &str) -> anyhow::Result<Self> {
+    pub(super) fn new(base: &Url, token: &str, receipts: Option<Receipts>) -> anyhow::Result<Self> {
         Ok(Self {
             http: Client::builder().timeout(Duration::from_secs(60)).build()?,
             url: base.join("/api/metrics/batch").context("--url")?,
             token: token.to_owned(),
+            receipts,
         })
     }
 
@@ -102,6 +107,7 @@ impl BatchClient {
                     match result {
                         Some(r) if r.status == "accepted" => {
                             report.accepted += 1;
+                            self.keep_receipt(r.event_id);
                             false
                         }
                         Some(r) if !r.http_status.is_some_and(is_temporary) => {
@@ -122,6 +128,17 @@ impl BatchClient {
             return Ok(());
         }
         Err((format!("answered {status}"), wait))
+    }
+
+    fn keep_receipt(&self, event_id: Option<Uuid>) {
+        if let (Some(receipts), Some(event_id)) = (&self.receipts, event_id) {
+            receipts.keep(event_id);
+        }
+    }
+
+    /// Ends the file of receipts.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        self.receipts.map_or(Ok(()), Receipts::finish)
     }
 }
 

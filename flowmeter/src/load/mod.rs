@@ -2,8 +2,10 @@
 
 mod client;
 pub mod generator;
+mod receipts;
 mod report;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,6 +24,7 @@ use uuid::Uuid;
 
 use self::client::BatchClient;
 use self::generator::{Generator, Shape};
+use self::receipts::Receipts;
 pub use self::report::Report;
 use crate::token::admin_token;
 
@@ -62,6 +65,9 @@ pub struct LoadArgs {
     /// Hours before --until that the events' times are spread over
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=2_000))]
     pub hours: u64,
+    /// File for the ids of accepted events, one a line, to compare with what is stored
+    #[arg(long, value_name = "FILE")]
+    pub receipts: Option<PathBuf>,
     /// Latest time of an event, RFC 3339; now if not given
     #[arg(long)]
     pub until: Option<DateTime<Utc>>,
@@ -125,7 +131,8 @@ pub async fn send(
     };
     // One generator behind a lock: the stream is the same whatever the concurrency.
     let generator = Arc::new(Mutex::new(Generator::new(&shape)));
-    let client = Arc::new(BatchClient::new(&args.url, token)?);
+    let receipts = args.receipts.as_deref().map(Receipts::create).transpose()?;
+    let client = Arc::new(BatchClient::new(&args.url, token, receipts)?);
     let taken = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
     let mut senders = JoinSet::new();
@@ -164,5 +171,8 @@ pub async fn send(
         report.merge(&sender?);
     }
     report.elapsed = began.elapsed();
+    Arc::into_inner(client)
+        .context("a sender is left")?
+        .finish()?;
     Ok(report)
 }

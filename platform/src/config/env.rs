@@ -148,6 +148,30 @@ impl Env {
         ))
     }
 
+    /// A duration with its unit, such as `90s`, `15m`, `1h` or `7d`, within `range`.
+    pub fn span(
+        &mut self,
+        name: &str,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        let Some(value) = self.optional(name) else {
+            return default;
+        };
+        match parse_span(&value) {
+            Some(span) if range.contains(&span) => span,
+            _ => {
+                let (least, most) = (range.start().as_secs(), range.end().as_secs());
+                let message = format!(
+                    "must be a duration such as 90s, 15m, 1h or 7d, from {least}s to {most}s{}",
+                    quoted(name, &value)
+                );
+                self.fault(name, message);
+                default
+            }
+        }
+    }
+
     /// What `parse` makes of the variable's text or of `default`; a fault and
     /// `None` when it makes nothing of it.
     ///
@@ -208,6 +232,19 @@ impl Env {
             Err(ConfigFaults::new(self.faults))
         }
     }
+}
+
+fn parse_span(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let count: u64 = text[..text.len() - 1].parse().ok()?;
+    count.checked_mul(seconds).map(Duration::from_secs)
 }
 
 fn whole_millis(duration: Duration) -> u64 {
@@ -285,6 +322,32 @@ mod tests {
         assert!(!env.flag("F", true));
         assert_eq!(env.secret("P").unwrap().expose_secret(), " pass ");
         assert!(env.finish().is_ok());
+    }
+
+    #[test]
+    fn a_span_has_a_unit() {
+        let range = Duration::from_secs(1)..=Duration::from_secs(86_400);
+        let read = |value: &str| {
+            let mut env = env(&[("SPAN", value)]);
+            let span = env.span("SPAN", Duration::from_secs(9), range.clone());
+            env.finish().map(|()| span.as_secs()).ok()
+        };
+        for (text, seconds) in [("90s", 90), ("15m", 900), ("1h", 3600), ("1d", 86_400)] {
+            assert_eq!(read(text), Some(seconds), "{text}");
+        }
+        assert_eq!(read(""), Some(9));
+        for wrong in [
+            "1",
+            "h",
+            "0s",
+            "2d",
+            "1.5h",
+            "-1h",
+            "1é",
+            "99999999999999999999d",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! Which records count. Every consumer of a topic of events asks here, and since the answer
-//! follows from the log alone (the record, its log time, its registered schema), they all
-//! get the same.
+//! Which records count: judged here, by the aggregator alone, which forwards those that do.
+//! The answer follows from the log (the record, its log time, its registered schema, and the
+//! [`Deduplicator`] for what came before), so that reading again gives the same.
+
+mod deduplicator;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,9 @@ use schemas::dead_letter::Reason;
 use schemas::event::ValidationContext;
 use schemas::{Event, EventKind, Timestamp};
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
+pub use self::deduplicator::{Deduplicator, Sighting};
 use super::registry::{
     CacheSettings, LookupError, RegistryClient, SCHEMA_ID_HEADER, SchemaCache, SchemaRef, split,
 };
@@ -34,6 +38,8 @@ pub struct Refusal {
     pub reason: Reason,
     /// For people.
     pub message: String,
+    /// Which event it is, if the record could be read that far.
+    pub event_id: Option<Uuid>,
 }
 
 impl Refusal {
@@ -42,6 +48,16 @@ impl Refusal {
         Self {
             reason,
             message: message.to_string(),
+            event_id: None,
+        }
+    }
+
+    /// A refusal of a record that was read.
+    #[must_use]
+    pub fn of_event(self, event_id: Uuid) -> Self {
+        Self {
+            event_id: Some(event_id),
+            ..self
         }
     }
 }
@@ -99,6 +115,12 @@ impl Admission {
             schemas: SchemaCache::new(registry, &CacheSettings::default(), WriterSchema::parse),
             retention_seconds: i64::try_from(retention.as_secs()).unwrap_or(i64::MAX),
         }
+    }
+
+    /// Admission of what was admitted before: no event is too old. A setting that differs
+    /// between two services must not make them disagree.
+    pub fn again(registry: RegistryClient) -> Self {
+        Self::new(registry, Duration::MAX)
     }
 
     /// Judges a record of a topic of `kind`, from a thread outside of `runtime`.
@@ -181,14 +203,15 @@ fn examine(
         record_time: record.log_time,
         retention_seconds,
     };
+    let event_id = event.common().event_id;
     let event = event.validate(&context).map_err(|faults| {
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Refusal::new(Reason::Invalid, all.join("; "))
+        Refusal::new(Reason::Invalid, all.join("; ")).of_event(event_id)
     })?;
     // The key decides the partition, and with it the order and the deduplication.
     if record.key != Some(event.key().as_bytes()) {
         let message = "the key is not organization_id:user_id of the event";
-        return Err(Refusal::new(Reason::WrongKey, message));
+        return Err(Refusal::new(Reason::WrongKey, message).of_event(event_id));
     }
     Ok(event)
 }

@@ -72,6 +72,15 @@ impl ConsumerSettings {
     }
 }
 
+/// What a group committed for a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The next offset to read.
+    pub offset: i64,
+    /// What the committer wrote beside it; empty if nothing.
+    pub note: String,
+}
+
 /// What a poll brought.
 pub enum Polled<'a> {
     /// The next record of some partition.
@@ -211,7 +220,7 @@ impl PartitionConsumer {
         Ok(())
     }
 
-    /// The group's committed offset of each partition, in the given order.
+    /// What the group committed for each partition, in the given order.
     ///
     /// # Errors
     /// [`ConsumerError::Kafka`] when the coordinator does not answer in time. It
@@ -220,7 +229,7 @@ impl PartitionConsumer {
         &self,
         partitions: &[TopicPartition],
         timeout: Duration,
-    ) -> Result<Vec<Option<i64>>, ConsumerError> {
+    ) -> Result<Vec<Option<Committed>>, ConsumerError> {
         let list = self
             .consumer
             .committed_offsets(partition_list(partitions), timeout)?;
@@ -232,7 +241,10 @@ impl PartitionConsumer {
                 };
                 found.error()?;
                 Ok(match found.offset() {
-                    Offset::Offset(offset) => Some(offset),
+                    Offset::Offset(offset) => Some(Committed {
+                        offset,
+                        note: found.metadata().to_owned(),
+                    }),
                     _ => None,
                 })
             })

@@ -34,5 +34,6 @@ pub fn envelope(record: &impl Message, refusal: &Refusal, stage: &str) -> DeadLe
         message: refusal.message.clone(),
         stage: stage.to_owned(),
         recorded_at: log_time(record),
+        event_id: refusal.event_id,
     }
 }

@@ -104,8 +104,9 @@ fn specs(topics: &Topics, defaults: &TopicDefaults) -> Vec<TopicSpec> {
         .map(|kind| spec(topics.events(kind), defaults.retention, &[]))
         .collect();
     specs.push(spec(topics.rollups(), defaults.retention, &[]));
-    // The largest record, with its envelope, must fit.
+    // The largest record must fit, with the headers it gets.
     let room = [("max.message.bytes", "2097152")];
+    specs.push(spec(topics.admitted(), defaults.retention, &room));
     specs.push(spec(
         topics.dead_letters(),
         defaults.dead_letter_retention,

@@ -19,6 +19,10 @@ pub const PUBLISH_DURATION: &str = "flowmeter_publish_duration_seconds";
 pub const PUBLISH_FAILURES: &str = "flowmeter_publish_failures_total";
 /// Records admitted, by `kind`.
 pub const RECORDS_ADMITTED: &str = "flowmeter_records_admitted_total";
+/// Records whose event was there before and says the same, by `kind`.
+pub const DUPLICATES: &str = "flowmeter_duplicates_total";
+/// Ids of events that the aggregator knows.
+pub const KNOWN_IDS: &str = "flowmeter_deduplication_ids";
 /// Records refused to the dead letters, by `reason`.
 pub const DEAD_LETTERS: &str = "flowmeter_dead_letters_total";
 /// Records not yet consumed, by `group`, `topic` and `partition`.
@@ -80,6 +84,16 @@ pub(super) fn describe() {
         "Records the broker did not acknowledge, by reason."
     );
     describe_counter!(RECORDS_ADMITTED, Unit::Count, "Records admitted, by kind.");
+    describe_counter!(
+        DUPLICATES,
+        Unit::Count,
+        "Records whose event was there before and says the same, by kind."
+    );
+    describe_gauge!(
+        KNOWN_IDS,
+        Unit::Count,
+        "Ids of events that the aggregator knows."
+    );
     describe_counter!(
         DEAD_LETTERS,
         Unit::Count,

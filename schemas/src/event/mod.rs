@@ -5,6 +5,7 @@
 mod agent_interaction;
 mod checks;
 mod command_execution;
+mod content;
 mod productivity_metric;
 mod user_session;
 

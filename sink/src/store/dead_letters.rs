@@ -25,14 +25,14 @@ const INSERT: &str = r#"
     insert into flowmeter.dead_letters (
         recorded_at, organization_id, source_topic, source_partition, source_offset,
         stage, reason, message, "key", "value", headers,
-        dead_letter_partition, dead_letter_offset
+        dead_letter_partition, dead_letter_offset, event_id
     )
-    select r.a, r.b, r.c, r.d, r.e, r.f, r.g, r.h, r.i, r.j, r.k::jsonb, r.l, r.m
+    select r.a, r.b, r.c, r.d, r.e, r.f, r.g, r.h, r.i, r.j, r.k::jsonb, r.l, r.m, r.n
     from unnest(
         $1::timestamptz[], $2::uuid[], $3::text[], $4::integer[], $5::bigint[],
         $6::text[], $7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::text[],
-        $12::integer[], $13::bigint[]
-    ) as r(a, b, c, d, e, f, g, h, i, j, k, l, m)"#;
+        $12::integer[], $13::bigint[], $14::uuid[]
+    ) as r(a, b, c, d, e, f, g, h, i, j, k, l, m, n)"#;
 
 /// Inserts them.
 pub(super) async fn insert(
@@ -59,6 +59,7 @@ pub(super) async fn insert(
             .bind(column(rows, |r| r.headers.as_str()))
             .bind(column(rows, |r| r.partition))
             .bind(column(rows, |r| r.offset))
+            .bind(column(rows, |r| r.letter.event_id))
             .execute(&mut *connection)
             .await?;
     }

@@ -182,9 +182,13 @@ fn common<T>(sql: &'static str, rows: &Rows<'_, T>) -> Statement {
                 .map(|c| instant(c.timestamp))
                 .collect::<Vec<_>>(),
         )
-        .bind(raw().map(|r| instant(r.received_at)).collect::<Vec<_>>())
-        .bind(raw().map(|r| r.partition).collect::<Vec<_>>())
-        .bind(raw().map(|r| r.offset).collect::<Vec<_>>())
+        .bind(
+            raw()
+                .map(|r| instant(r.source.log_time))
+                .collect::<Vec<_>>(),
+        )
+        .bind(raw().map(|r| r.source.partition).collect::<Vec<_>>())
+        .bind(raw().map(|r| r.source.offset).collect::<Vec<_>>())
 }
 
 fn instant(timestamp: Timestamp) -> DateTime<Utc> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use platform::{database::Role, kafka::consumer::TopicPartition, test_support::TestDatabase};
-use schemas::{Rollup, Window, rollup::Series};
+use schemas::{Rollup, Source, Window, rollup::Series};
 use uuid::Uuid;
 
 use super::support::{commands, now};
@@ -31,12 +31,13 @@ fn moved(partition: i32, from: Option<i64>, to: i64) -> [CursorMove; 1] {
 fn batch() -> Batch {
     let mut batch = Batch::default();
     for event in commands(0..10) {
-        let raw = RawEvent {
-            event,
-            received_at: now(),
+        let source = Source {
+            kind: event.kind(),
             partition: 0,
             offset: 0,
+            log_time: now(),
         };
+        let raw = RawEvent { event, source };
         batch.add(Item::Event(raw), 1);
     }
     batch

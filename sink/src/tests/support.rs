@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::atomic::{AtomicI64, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -22,7 +23,7 @@ use platform::{
 };
 use rdkafka::TopicPartitionList;
 use schemas::{
-    Event, EventKind, Rollup, Timestamp, Topics, Usd, Window,
+    Event, EventKind, Rollup, Source, Timestamp, Topics, Usd, Window,
     codec::{encode_event, encode_rollups, event_schema, rollup_schema},
     event::{CommandExecution, Status},
     rollup::{RollupBatch, RollupEntry, Scope, Series},
@@ -39,7 +40,10 @@ pub(super) struct Pipeline {
     pub(super) topics: Topics,
     pub(super) pool: PgPool,
     pub(super) producer: EventProducer,
+    /// Of the schemas, by topic.
     ids: HashMap<String, i32>,
+    /// The next offset that a published event is said to come from.
+    next_offset: AtomicI64,
     // Dropped last: the pool is closed by then.
     database: TestDatabase,
     names: TestTopics,
@@ -73,6 +77,7 @@ impl Pipeline {
             pool: database.pool(Role::Owner).await,
             producer: EventProducer::new(&kafka(), &ProducerSettings::default()).unwrap(),
             ids,
+            next_offset: AtomicI64::new(0),
             database,
             names,
         }
@@ -109,16 +114,24 @@ impl Pipeline {
         }
     }
 
-    /// Publishes events as the gateway does, and waits for the broker.
+    /// Publishes events as admitted, and waits for the broker.
     pub(super) async fn publish(&self, events: &[Event]) {
         let mut deliveries = Vec::new();
         for event in events {
-            let topic = self.topics.events(event.kind());
-            let value = frame(self.ids[&topic], &encode_event(event).unwrap());
-            let key = event.key();
+            let id = self.ids[&self.topics.events(event.kind())];
+            let value = frame(id, &encode_event(event).unwrap());
+            let source = Source {
+                kind: event.kind(),
+                partition: 0,
+                offset: self.next_offset.fetch_add(1, Ordering::Relaxed),
+                log_time: now(),
+            };
+            let (key, source) = (event.key(), source.to_string());
+            let headers = [(Source::HEADER, source.as_bytes())];
+            let topic = self.topics.admitted();
             deliveries.push(
                 self.producer
-                    .enqueue(&topic, key.as_bytes(), &value, &[])
+                    .enqueue(&topic, key.as_bytes(), &value, &headers)
                     .unwrap(),
             );
         }

@@ -268,10 +268,8 @@ async fn offsets_and_times_are_found_and_hints_arrive() {
     );
     consumer.commit_hint(&[(partition.clone(), 5)]).unwrap();
     wait("the hint", || {
-        consumer
-            .committed(std::slice::from_ref(&partition), TIMEOUT)
-            .unwrap()
-            == [Some(5)]
+        let committed = consumer.committed(std::slice::from_ref(&partition), TIMEOUT);
+        matches!(&committed.unwrap()[..], [Some(committed)] if committed.offset == 5)
     });
 
     // Paused, the consumer stays a member and reads on where it was.

@@ -1,7 +1,9 @@
 use rdkafka::message::Message;
 
 use super::*;
-use crate::kafka::consumer::{ConsumerSettings, PartitionConsumer, Polled, TopicPartition};
+use crate::kafka::consumer::{
+    Committed, ConsumerSettings, PartitionConsumer, Polled, TopicPartition,
+};
 use crate::test_support::{TestTopics, kafka};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,9 +35,9 @@ impl Fixture {
 
     fn offsets(&self, next: i64) -> TopicPartitionList {
         let mut offsets = TopicPartitionList::new();
-        offsets
-            .add_partition_offset(&self.input, 0, rdkafka::Offset::Offset(next))
-            .unwrap();
+        let mut added = offsets.add_partition(&self.input, 0);
+        added.set_offset(rdkafka::Offset::Offset(next)).unwrap();
+        added.set_metadata("a note");
         offsets
     }
 }
@@ -83,7 +85,14 @@ async fn records_and_offsets_are_committed_together_and_an_aborted_record_is_nev
     producer
         .commit(&fixture.offsets(7), &consumer.group_metadata().unwrap())
         .unwrap();
-    assert_eq!(consumer.committed(&partitions, TIMEOUT).unwrap(), [Some(7)]);
+    let committed = Committed {
+        offset: 7,
+        note: "a note".to_owned(),
+    };
+    assert_eq!(
+        consumer.committed(&partitions, TIMEOUT).unwrap(),
+        [Some(committed)]
+    );
 
     let settings = ConsumerSettings::new(&fixture.topics.name("reader"));
     let reader = PartitionConsumer::new(&kafka(), &settings, &[&fixture.output]).unwrap();

@@ -1,0 +1,26 @@
+//! The header that says where an admitted event came from.
+
+use rdkafka::Message;
+use rdkafka::message::Headers;
+use schemas::Source;
+use schemas::source::MalformedSource;
+
+/// The headers of an admitted event: the record's own, then where it was. One of that name
+/// that a producer wrote itself is left out.
+pub fn headers<'a>(record: &'a impl Message, source: &'a str) -> Vec<(&'a str, Option<&'a [u8]>)> {
+    let own = record.headers().into_iter().flat_map(Headers::iter);
+    own.filter(|header| header.key != Source::HEADER)
+        .map(|header| (header.key, header.value))
+        .chain([(Source::HEADER, Some(source.as_bytes()))])
+        .collect()
+}
+
+/// Where an admitted event came from.
+///
+/// # Errors
+/// When its header is missing or malformed.
+pub fn source_of(record: &impl Message) -> Result<Source, MalformedSource> {
+    let mut all = record.headers().into_iter().flat_map(Headers::iter);
+    let header = all.find(|header| header.key == Source::HEADER);
+    Source::from_header(header.and_then(|header| header.value))
+}
