@@ -130,13 +130,17 @@ impl Keeper {
                 self.publish(keys);
             }
             // Once for each outage; the metric counts the attempts.
-            Err(error) if !failed_before => warn!(
-                source = %self.source,
-                error = format!("{error:#}"),
-                keys_held = self.publish.borrow().as_ref().map_or(0, |keys| keys.len()),
-                "the key set cannot be read; the keys read before stay"
-            ),
+            Err(error) if !failed_before => self.tell_outage(&error),
             Err(_) => {}
+        }
+    }
+
+    fn tell_outage(&self, error: &anyhow::Error) {
+        let error = format!("{error:#}");
+        if self.publish.borrow().is_some() {
+            warn!(source = %self.source, error, "the key set cannot be read; its keys stay");
+        } else {
+            warn!(source = %self.source, error, "the key set cannot be read; until it can, tokens are answered with 503");
         }
     }
 

@@ -1,8 +1,8 @@
 //! Who calls, and what they may.
 //!
 //! ```text
-//! Authorization header ─ extract ─▶ token ─ header ─▶ algorithm, kid ─ verifier ─▶ Identity ─ permissions ─▶ may it?
-//!                                           JWKS ─ source ─▶ jwks ─ keyring ─▶ key ──┘
+//! Authorization ─ extract ─▶ token ─ header ─▶ kid, algorithm ─ verifier ─▶ Identity ─ permissions
+//!                               key set ─ source, jwks, keyring ─▶ key ─┘
 //! ```
 //!
 //! [`Verifier`] turns a bearer token into an [`Identity`]; `permissions` holds
@@ -19,9 +19,13 @@ mod token;
 mod verifier;
 
 #[cfg(test)]
+mod forgery_tests;
+#[cfg(test)]
 mod jwks_tests;
 #[cfg(test)]
 mod rotation_tests;
+#[cfg(test)]
+mod test_issuer;
 #[cfg(test)]
 mod test_keys;
 
