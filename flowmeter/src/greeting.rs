@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use platform::config::JwtConfig;
+use platform::config::{JwtConfig, JwtKeys};
 use uuid::Uuid;
 
 use crate::token::admin_token;
@@ -13,14 +13,23 @@ const USER: Uuid = Uuid::from_u128(0x0197_0000_0000_7000_8000_0000_0000_0002);
 
 #[allow(clippy::print_stdout, reason = "a person reads it")]
 pub(crate) fn print(address: SocketAddr, jwt: &JwtConfig) -> anyhow::Result<()> {
-    let token = admin_token(jwt, ORGANIZATION, USER)?;
+    let (token, value) = match &jwt.keys {
+        JwtKeys::Secret(_) => (
+            "A token for an administrator, valid for a day:",
+            admin_token(jwt, ORGANIZATION, USER)?,
+        ),
+        JwtKeys::Jwks(_) => (
+            "Tokens come from the issuer whose keys JWT_JWKS_URL names; take an administrator's:",
+            "...".to_owned(),
+        ),
+    };
     println!(
         r#"
 Flowmeter is up at http://{address}. ^C stops it.
 
-A token for an administrator, valid for a day:
+{token}
 
-  export FLOWMETER_TOKEN={token}
+  export FLOWMETER_TOKEN={value}
 
 Post an event, and a moment later read it back:
 

@@ -67,8 +67,10 @@ impl Gateway {
         let schema_ids = schema_ids(&registry, &topics, REGISTRY_PATIENCE).await?;
         let producer = Arc::new(producer(config)?);
         check_kafka(health, &producer);
+        let verifier = Arc::new(Verifier::start(&config.jwt)?);
+        verifier.watch(health);
         let shared = Shared {
-            verifier: Arc::new(Verifier::new(&config.jwt)),
+            verifier,
             publisher: Publisher {
                 producer,
                 topics: EventKind::ALL.map(|kind| topics.events(kind)),

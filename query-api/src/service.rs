@@ -6,7 +6,6 @@ use anyhow::Context;
 use axum::{Router, extract::FromRef};
 use platform::{
     auth::Verifier,
-    config::JwtConfig,
     database::{self, DatabaseError, DatabaseUrl, Role, TenantDb},
     http::health::Health,
     lifecycle::Shutdown,
@@ -59,7 +58,9 @@ pub async fn start(
     };
     database.verify_role().await?;
     health::watch(health, &database);
-    Ok(router(database, &config.jwt, config.slow_query, health))
+    let verifier = Arc::new(Verifier::start(&config.jwt)?);
+    verifier.watch(health);
+    Ok(router(database, verifier, config.slow_query, health))
 }
 
 async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, DatabaseError> {
@@ -87,13 +88,13 @@ async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, Da
 /// The routes over a database.
 pub(crate) fn router(
     database: TenantDb,
-    jwt: &JwtConfig,
+    verifier: Arc<Verifier>,
     slow_query: Duration,
     health: &Health,
 ) -> Router {
     let state = AppState {
         database,
-        verifier: Arc::new(Verifier::new(jwt)),
+        verifier,
         slow_query,
     };
     aggregated::router()

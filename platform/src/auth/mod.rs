@@ -1,15 +1,40 @@
 //! Who calls, and what they may.
 //!
+//! ```text
+//! Authorization ─ extract ─▶ token ─ header ─▶ kid, algorithm ─ verifier ─▶ Identity ─ permissions
+//!                               key set ─ source, jwks, keyring ─▶ key ─┘
+//! ```
+//!
 //! [`Verifier`] turns a bearer token into an [`Identity`]; `permissions` holds
 //! what each role may, as pure functions.
 
 mod extract;
+mod header;
+mod jwks;
+mod keyring;
 mod permissions;
+mod refusal;
+mod source;
 mod token;
+mod verifier;
 
-pub use extract::MAX_TOKEN_BYTES;
-pub use permissions::{Denied, may_post_for, may_read_aggregates};
-pub use token::{AuthError, Claims, Verifier, issue};
+#[cfg(test)]
+mod forgery_tests;
+#[cfg(test)]
+mod jwks_tests;
+#[cfg(test)]
+mod rotation_tests;
+#[cfg(test)]
+mod test_issuer;
+#[cfg(test)]
+mod test_keys;
+
+pub use permissions::{
+    Denied, Readable, may_administer, may_export, may_post_for, may_read_aggregates, may_read_event,
+};
+pub use refusal::{AuthError, Refusal};
+pub use token::{Claims, issue};
+pub use verifier::{MAX_TOKEN_BYTES, Verifier};
 
 use std::{fmt, str::FromStr};
 

@@ -18,6 +18,9 @@ pub enum Denied {
     /// The event's team is none of the user's.
     #[error("You may only post events for teams you belong to.")]
     NotYourTeam,
+    /// The event is neither the caller's own nor of one of its teams.
+    #[error("You may not read this event.")]
+    NotYours,
 }
 
 impl Denied {
@@ -28,6 +31,7 @@ impl Denied {
             Self::Role => "role_not_allowed",
             Self::NotAsItself => "not_as_itself",
             Self::NotYourTeam => "not_your_team",
+            Self::NotYours => "not_yours",
         }
     }
 }
@@ -91,104 +95,91 @@ pub fn may_read_aggregates(identity: &Identity) -> Result<(), Denied> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whose raw events a caller may read within its organization; for a query's filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readable {
+    /// Those of this user.
+    Own(Uuid),
+    /// Those of this user, and everybody's of these teams.
+    Teams {
+        /// The user.
+        user_id: Uuid,
+        /// The teams; maybe none.
+        team_ids: Vec<Uuid>,
+    },
+    /// All of the organization.
+    All,
+}
 
-    const ME: Uuid = Uuid::from_u128(1);
-    const OTHER: Uuid = Uuid::from_u128(2);
-    const MINE: Uuid = Uuid::from_u128(10);
-    const FOREIGN: Uuid = Uuid::from_u128(11);
-
-    fn identity(role: Role, team_ids: Option<Vec<Uuid>>) -> Identity {
-        Identity {
-            user_id: ME,
-            organization_id: Uuid::from_u128(9),
-            role,
-            team_ids,
+impl Readable {
+    /// What the caller may read: viewers and developers their own events, managers those of
+    /// the teams that the token lists too, admins all.
+    #[must_use]
+    pub fn by(identity: &Identity) -> Self {
+        match identity.role {
+            Role::Viewer | Role::Developer => Self::Own(identity.user_id),
+            Role::Manager => Self::Teams {
+                user_id: identity.user_id,
+                team_ids: identity.team_ids.clone().unwrap_or_default(),
+            },
+            Role::Admin => Self::All,
         }
     }
 
-    #[test]
-    fn the_whole_table_of_who_may_post_for_whom() {
-        const YES: Result<(), Denied> = Ok(());
-        const ROLE: Result<(), Denied> = Err(Denied::Role);
-        const SELF: Result<(), Denied> = Err(Denied::NotAsItself);
-        const TEAM: Result<(), Denied> = Err(Denied::NotYourTeam);
-        let listed = Some(vec![MINE]);
-        let none_listed = Some(vec![]);
-        // Per event: (viewer, developer, manager, admin).
-        let tables = [
-            (
-                &listed,
-                [
-                    ((Some(ME), None), [ROLE, YES, YES, YES]),
-                    ((Some(ME), Some(MINE)), [ROLE, YES, YES, YES]),
-                    ((Some(ME), Some(FOREIGN)), [ROLE, TEAM, TEAM, YES]),
-                    ((Some(OTHER), None), [ROLE, SELF, TEAM, YES]),
-                    ((Some(OTHER), Some(MINE)), [ROLE, SELF, YES, YES]),
-                    ((Some(OTHER), Some(FOREIGN)), [ROLE, SELF, TEAM, YES]),
-                    ((None, None), [ROLE, SELF, TEAM, YES]),
-                    ((None, Some(MINE)), [ROLE, SELF, YES, YES]),
-                    ((None, Some(FOREIGN)), [ROLE, SELF, TEAM, YES]),
-                ],
-            ),
-            (
-                &none_listed,
-                [
-                    ((Some(ME), None), [ROLE, YES, YES, YES]),
-                    ((Some(ME), Some(MINE)), [ROLE, TEAM, TEAM, YES]),
-                    ((Some(ME), Some(FOREIGN)), [ROLE, TEAM, TEAM, YES]),
-                    ((Some(OTHER), None), [ROLE, SELF, TEAM, YES]),
-                    ((Some(OTHER), Some(MINE)), [ROLE, SELF, TEAM, YES]),
-                    ((Some(OTHER), Some(FOREIGN)), [ROLE, SELF, TEAM, YES]),
-                    ((None, None), [ROLE, SELF, TEAM, YES]),
-                    ((None, Some(MINE)), [ROLE, SELF, TEAM, YES]),
-                    ((None, Some(FOREIGN)), [ROLE, SELF, TEAM, YES]),
-                ],
-            ),
-            (
-                &None,
-                [
-                    ((Some(ME), None), [ROLE, YES, YES, YES]),
-                    ((Some(ME), Some(MINE)), [ROLE, YES, YES, YES]),
-                    ((Some(ME), Some(FOREIGN)), [ROLE, YES, YES, YES]),
-                    ((Some(OTHER), None), [ROLE, SELF, TEAM, YES]),
-                    ((Some(OTHER), Some(MINE)), [ROLE, SELF, TEAM, YES]),
-                    ((Some(OTHER), Some(FOREIGN)), [ROLE, SELF, TEAM, YES]),
-                    ((None, None), [ROLE, SELF, TEAM, YES]),
-                    ((None, Some(MINE)), [ROLE, SELF, TEAM, YES]),
-                    ((None, Some(FOREIGN)), [ROLE, SELF, TEAM, YES]),
-                ],
-            ),
-        ];
-        for (teams, rows) in tables {
-            for ((user, team), expected) in rows {
-                let roles = [Role::Viewer, Role::Developer, Role::Manager, Role::Admin];
-                for (role, expected) in roles.into_iter().zip(expected) {
-                    let verdict = may_post_for(&identity(role, teams.clone()), user, team);
-                    assert_eq!(
-                        verdict, expected,
-                        "{role} of {teams:?} for {user:?} in {team:?}"
-                    );
-                }
-            }
+    /// Whether an event of this user and team is among them. One without a user is nobody's
+    /// own.
+    #[must_use]
+    pub fn covers(&self, user_id: Option<Uuid>, team_id: Option<Uuid>) -> bool {
+        match self {
+            Self::Own(own) => user_id == Some(*own),
+            Self::Teams {
+                user_id: own,
+                team_ids,
+            } => user_id == Some(*own) || team_id.is_some_and(|team| team_ids.contains(&team)),
+            Self::All => true,
         }
-    }
-
-    #[test]
-    fn every_role_reads_aggregates() {
-        for role in Role::ALL {
-            assert_eq!(may_read_aggregates(&identity(role, None)), Ok(()));
-        }
-    }
-
-    #[test]
-    fn a_denial_is_a_403_with_a_stable_code() {
-        let problem = Problem::from(Denied::NotYourTeam);
-        assert_eq!(
-            (problem.status().as_u16(), problem.code()),
-            (403, "not_your_team")
-        );
     }
 }
+
+/// Whether the caller may read a raw event of this user and team; see [`Readable::by`].
+///
+/// # Errors
+/// [`Denied::NotYours`].
+pub fn may_read_event(
+    identity: &Identity,
+    user_id: Option<Uuid>,
+    team_id: Option<Uuid>,
+) -> Result<(), Denied> {
+    if Readable::by(identity).covers(user_id, team_id) {
+        Ok(())
+    } else {
+        Err(Denied::NotYours)
+    }
+}
+
+/// What the caller may export: what it may read, but a viewer nothing.
+///
+/// # Errors
+/// [`Denied::Role`].
+pub fn may_export(identity: &Identity) -> Result<Readable, Denied> {
+    match identity.role {
+        Role::Viewer => Err(Denied::Role),
+        Role::Developer | Role::Manager | Role::Admin => Ok(Readable::by(identity)),
+    }
+}
+
+/// Whether the caller may administer its organization: dead letters and their replay, jobs,
+/// `/stats` and `/performance`. Admins alone may.
+///
+/// # Errors
+/// [`Denied::Role`].
+pub fn may_administer(identity: &Identity) -> Result<(), Denied> {
+    match identity.role {
+        Role::Admin => Ok(()),
+        Role::Manager | Role::Developer | Role::Viewer => Err(Denied::Role),
+    }
+}
+
+#[cfg(test)]
+#[path = "permissions_tests.rs"]
+mod tests;

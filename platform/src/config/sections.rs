@@ -1,19 +1,14 @@
-//! The sections that services share: HTTP, logs, tokens, identity.
+//! The sections that services share: HTTP, logs, identity.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
-use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use super::Env;
-
-/// The least bytes of `JWT_SECRET`: the output size of SHA-256, as RFC 7518
-/// section 3.2 demands of a key for HS256.
-pub const JWT_SECRET_MIN_BYTES: usize = 32;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -133,43 +128,6 @@ impl LogConfig {
     }
 }
 
-/// What a bearer token must hold to be believed. `Debug` hides the secret.
-#[derive(Debug, Clone)]
-pub struct JwtConfig {
-    /// `JWT_SECRET`, required, at least [`JWT_SECRET_MIN_BYTES`] bytes.
-    pub secret: SecretString,
-    /// `JWT_ISSUER`, default `flowmeter`: the `iss` that is accepted.
-    pub issuer: String,
-    /// `JWT_AUDIENCE`, default `flowmeter`: the `aud` that is accepted.
-    pub audience: String,
-    /// How far clocks may differ when `exp` and `nbf` are looked at: 30 s.
-    pub leeway: Duration,
-}
-
-impl JwtConfig {
-    /// Reads the section.
-    pub fn from_env(env: &mut Env) -> Self {
-        let secret = env.secret("JWT_SECRET");
-        match &secret {
-            None => env.fault("JWT_SECRET", "is required"),
-            Some(secret) if secret.expose_secret().len() < JWT_SECRET_MIN_BYTES => {
-                let length = secret.expose_secret().len();
-                env.fault(
-                    "JWT_SECRET",
-                    format!("must have at least {JWT_SECRET_MIN_BYTES} bytes (got {length})"),
-                );
-            }
-            Some(_) => {}
-        }
-        Self {
-            secret: secret.unwrap_or_default(),
-            issuer: env.text("JWT_ISSUER", "flowmeter"),
-            audience: env.text("JWT_AUDIENCE", "flowmeter"),
-            leeway: Duration::from_secs(30),
-        }
-    }
-}
-
 /// Which instance of a service this process is.
 #[derive(Debug, Clone)]
 pub struct ServiceIdentity {
@@ -225,18 +183,13 @@ mod tests {
 
     #[test]
     fn without_variables_the_documented_defaults_hold() {
-        let mut env = Env::from_pairs([("JWT_SECRET", "0123456789abcdef0123456789abcdef")]);
+        let mut env = Env::from_pairs([("OTHER", "x")]);
         let http = HttpConfig::from_env(&mut env);
         assert_eq!((http.host, http.port), (LOCALHOST, 3000));
         assert_eq!(http.request_timeout, Duration::from_secs(30));
         assert_eq!(AdminConfig::from_env(&mut env).port, 9100);
         let log = LogConfig::from_env(&mut env);
         assert_eq!((log.level.as_str(), log.format), ("info", LogFormat::Text));
-        let jwt = JwtConfig::from_env(&mut env);
-        assert_eq!(
-            (jwt.issuer.as_str(), jwt.audience.as_str()),
-            ("flowmeter", "flowmeter")
-        );
         assert!(deprecated_variables(&mut env).is_empty());
         env.finish().unwrap();
     }
@@ -248,30 +201,17 @@ mod tests {
             ("PORT", "x"),
             ("LOG_LEVEL", "sink=loud"),
             ("LOG_FORMAT", "xml"),
-            ("JWT_SECRET", "too short"),
         ]);
         HttpConfig::from_env(&mut env);
         AdminConfig::from_env(&mut env);
         LogConfig::from_env(&mut env);
-        JwtConfig::from_env(&mut env);
         let faults = env.finish().unwrap_err();
         let names: Vec<_> = faults
             .faults()
             .iter()
             .map(|fault| fault.name.as_str())
             .collect();
-        assert_eq!(
-            names,
-            ["HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT", "JWT_SECRET"]
-        );
-        assert!(!faults.to_string().contains("too short"));
-    }
-
-    #[test]
-    fn the_secret_is_not_in_debug() {
-        let secret = "0123456789abcdef0123456789abcdef";
-        let mut env = Env::from_pairs([("JWT_SECRET", secret)]);
-        assert!(!format!("{:?}", JwtConfig::from_env(&mut env)).contains(secret));
+        assert_eq!(names, ["HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT"]);
     }
 
     #[test]

@@ -13,6 +13,10 @@ pub const EVENTS_REFUSED: &str = "flowmeter_events_refused_total";
 pub const HTTP_REQUESTS: &str = "flowmeter_http_requests_total";
 /// Seconds to an HTTP answer's head, by `service`, `method` and `route`.
 pub const HTTP_REQUEST_DURATION: &str = "flowmeter_http_request_duration_seconds";
+/// Requests refused for their token or the lack of one, by `reason`.
+pub const TOKENS_REFUSED: &str = "flowmeter_tokens_refused_total";
+/// Reads of the key set that tokens are verified with, by `outcome` (`read`, `failed`).
+pub const KEY_SET_READS: &str = "flowmeter_key_set_reads_total";
 /// Seconds to the broker's acknowledgement, by `kind`.
 pub const PUBLISH_DURATION: &str = "flowmeter_publish_duration_seconds";
 /// Records the broker did not acknowledge, by `reason`.
@@ -72,6 +76,16 @@ pub(super) fn describe() {
         HTTP_REQUEST_DURATION,
         Unit::Seconds,
         "Time from a request's head to its answer's head."
+    );
+    describe_counter!(
+        TOKENS_REFUSED,
+        Unit::Count,
+        "Requests refused for their token or the lack of one, by reason."
+    );
+    describe_counter!(
+        KEY_SET_READS,
+        Unit::Count,
+        "Reads of the key set that tokens are verified with, by outcome."
     );
     describe_histogram!(
         PUBLISH_DURATION,

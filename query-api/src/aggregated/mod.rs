@@ -61,9 +61,9 @@ pub(crate) fn router() -> Router<AppState> {
     responses(
         (status = 200, description = "A page of rows.", body = Aggregated),
         (status = 400, description = "`invalid_query`: every fault of the parameters, in `errors`.", body = BadQuery, content_type = "application/problem+json"),
-        (status = 401, description = "`token_missing`, `token_malformed`, `token_expired` or `token_invalid`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`token_missing`, or `token_invalid` whatever is wrong with the token.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 500, description = "`internal`: logged under the id in `instance`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`database_unavailable`: the same request may succeed after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`database_unavailable`, or `keys_unavailable` to verify tokens with: the same request may succeed after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 504, description = "`query_timeout`: ask for a shorter range, a longer window or fewer rows.", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))

@@ -1,6 +1,6 @@
 //! A database with rollups of made-up events, and the service over it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use platform::{
-    auth::{Identity, Role, issue},
+    auth::{Identity, Role, Verifier, issue},
     config::{Env, JwtConfig},
     database::{self, TenantDb},
     http::health::Health,
@@ -142,8 +142,9 @@ impl World {
         let health = Health::new("query-api", "0.0.0");
         let tenants = TenantDb::new(pool.clone());
         crate::health::watch(&health, &tenants);
+        let verifier = Arc::new(Verifier::start(&jwt).unwrap());
         Self {
-            app: crate::service::router(tenants, &jwt, Duration::from_secs(1), &health),
+            app: crate::service::router(tenants, verifier, Duration::from_secs(1), &health),
             database,
             pool,
             jwt,

@@ -1,0 +1,191 @@
+//! From a bearer token to an identity.
+
+use std::{fmt, sync::Arc};
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, errors::ErrorKind};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{AuthError, Identity, Refusal, Role, header::TokenHeader, keyring::Keyring};
+use crate::{
+    config::{JwtConfig, JwtKeys},
+    http::health::{CheckDetail, Health},
+};
+
+/// The most bytes of a token; ours have some 400.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// What we read of an accepted token. Other issuers write the registered
+/// claims in more forms (`aud` as an array, `exp` with a fraction), and those
+/// the library has checked.
+#[derive(Deserialize)]
+struct AcceptedClaims {
+    sub: Uuid,
+    organization_id: Uuid,
+    role: Role,
+    team_ids: Option<Vec<Uuid>>,
+}
+
+/// Turns tokens into identities.
+pub struct Verifier {
+    keys: Keys,
+    /// One for each algorithm that is accepted, so that what is checked depends on the key
+    /// and never on what else is accepted.
+    validations: Vec<Validation>,
+}
+
+enum Keys {
+    Secret(DecodingKey),
+    Public(Keyring),
+}
+
+impl Verifier {
+    /// One that believes what was signed with the configured keys by one of the configured
+    /// algorithms, by the configured issuer, for the configured audience.
+    ///
+    /// A key set is read in the background until the verifier is dropped; then this must be
+    /// called within a Tokio runtime. That the set cannot be read is no failure here: until
+    /// it can, tokens are answered with [`AuthError::KeysUnavailable`].
+    ///
+    /// # Errors
+    /// When the HTTP client for a key set cannot be made.
+    pub fn start(config: &JwtConfig) -> anyhow::Result<Self> {
+        let keys = match &config.keys {
+            JwtKeys::Secret(secret) => {
+                Keys::Secret(DecodingKey::from_secret(secret.expose_secret().as_bytes()))
+            }
+            JwtKeys::Jwks(jwks) => Keys::Public(Keyring::start(jwks, &config.algorithms)?),
+        };
+        let validation = |algorithm: &Algorithm| {
+            let mut validation = Validation::new(*algorithm);
+            validation.set_issuer(&[&config.issuer]);
+            validation.set_audience(&[&config.audience]);
+            // Setting a value does not make its claim required.
+            validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+            validation.validate_nbf = true;
+            validation.leeway = config.leeway.as_secs();
+            validation
+        };
+        Ok(Self {
+            keys,
+            validations: config.algorithms.iter().map(validation).collect(),
+        })
+    }
+
+    /// Adds the check `keys` to `health`: down until a key set was read. In a later outage
+    /// tokens are verified with the keys read before, and nothing is down.
+    pub fn watch(self: &Arc<Self>, health: &Health) {
+        let Keys::Public(_) = &self.keys else { return };
+        // A register outlives what it asks about, and would keep the background task alive.
+        let verifier = Arc::downgrade(self);
+        health.check("keys", move || {
+            let loaded = verifier.upgrade().is_some_and(|verifier| verifier.ready());
+            async move {
+                if loaded {
+                    Ok(CheckDetail::none())
+                } else {
+                    Err("no key set was read yet".to_owned())
+                }
+            }
+        });
+    }
+
+    pub(super) fn ready(&self) -> bool {
+        match &self.keys {
+            Keys::Secret(_) => true,
+            Keys::Public(keyring) => keyring.current().is_some(),
+        }
+    }
+
+    /// Who holds this token. A token that names an unknown key waits while the key set is
+    /// read again, unless that was done less than a cooldown ago.
+    ///
+    /// # Errors
+    /// [`AuthError`], never [`AuthError::Missing`]. It is counted and logged here.
+    pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
+        let verdict = self.verify_at(token, Instant::now()).await;
+        if let Err(error) = verdict {
+            error.observe();
+        }
+        verdict
+    }
+
+    /// As of an instant, which the cooldown is counted to. (`exp` and `nbf` are compared with
+    /// the system's clock.)
+    pub(super) async fn verify_at(&self, token: &str, at: Instant) -> Result<Identity, AuthError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Refusal::TooLong.into());
+        }
+        let header = TokenHeader::read(token)?;
+        let mut validations = self.validations.iter();
+        let validation = validations
+            .find(|validation| validation.algorithms == [header.algorithm])
+            .ok_or(Refusal::Algorithm)?;
+        let keyring = match &self.keys {
+            // One secret has no name to be told apart by.
+            Keys::Secret(secret) => return Ok(believe(token, secret, validation)?),
+            Keys::Public(keyring) => keyring,
+        };
+        if let Some(keys) = keyring.current() {
+            match keys.find(&header) {
+                Err(Refusal::UnknownKey) => {}
+                found => return Ok(believe(token, found?, validation)?),
+            }
+        }
+        let Some(keys) = keyring.refetched(at).await else {
+            let retry_after = keyring.cooldown();
+            return Err(AuthError::KeysUnavailable { retry_after });
+        };
+        Ok(believe(token, keys.find(&header)?, validation)?)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let algorithms = self.validations.iter().flat_map(|v| &v.algorithms);
+        f.debug_struct("Verifier")
+            .field("algorithms", &algorithms.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The identity of a token that was signed with this key and whose claims hold now.
+fn believe(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Identity, Refusal> {
+    let data =
+        decode::<AcceptedClaims>(token, key, validation).map_err(|error| refusal(error.kind()))?;
+    let AcceptedClaims {
+        sub,
+        organization_id,
+        role,
+        team_ids,
+    } = data.claims;
+    Ok(Identity {
+        user_id: sub,
+        organization_id,
+        role,
+        team_ids,
+    })
+}
+
+fn refusal(kind: &ErrorKind) -> Refusal {
+    match kind {
+        ErrorKind::InvalidSignature => Refusal::Signature,
+        ErrorKind::InvalidAlgorithm => Refusal::Algorithm,
+        ErrorKind::ExpiredSignature => Refusal::Expired,
+        ErrorKind::ImmatureSignature => Refusal::NotYetValid,
+        ErrorKind::InvalidIssuer => Refusal::Issuer,
+        ErrorKind::InvalidAudience => Refusal::Audience,
+        // The header was read before, so what is no JSON is the claims.
+        ErrorKind::MissingRequiredClaim(_)
+        | ErrorKind::InvalidClaimFormat(_)
+        | ErrorKind::InvalidSubject
+        | ErrorKind::Json(_) => Refusal::Claims,
+        _ => Refusal::Malformed,
+    }
+}
+
+#[cfg(test)]
+#[path = "verifier_tests.rs"]
+mod tests;
