@@ -7,11 +7,13 @@
 
 mod env;
 mod faults;
+mod rate_limit;
 mod sections;
 mod stores;
 
 pub use env::Env;
 pub use faults::{ConfigFault, ConfigFaults};
+pub use rate_limit::{ClassLimits, RateLimitConfig, redis_url};
 pub use sections::{
     AdminConfig, HttpConfig, JWT_SECRET_MIN_BYTES, JwtConfig, LogConfig, LogFormat,
     ServiceIdentity, data_retention, deprecated_variables,
