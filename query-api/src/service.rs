@@ -10,6 +10,7 @@ use platform::{
     database::{self, DatabaseError, DatabaseUrl, Role, TenantDb},
     http::health::Health,
     lifecycle::Shutdown,
+    rate_limit::RateLimiter,
 };
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
@@ -28,6 +29,7 @@ const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct AppState {
     pub(crate) database: TenantDb,
     pub(crate) verifier: Arc<Verifier>,
+    pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) slow_query: Duration,
 }
 
@@ -59,7 +61,14 @@ pub async fn start(
     };
     database.verify_role().await?;
     health::watch(health, &database);
-    Ok(router(database, &config.jwt, config.slow_query, health))
+    let limiter = RateLimiter::start(&config.rate_limits)?;
+    Ok(router(
+        database,
+        &config.jwt,
+        limiter,
+        config.slow_query,
+        health,
+    ))
 }
 
 async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, DatabaseError> {
@@ -88,12 +97,14 @@ async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, Da
 pub(crate) fn router(
     database: TenantDb,
     jwt: &JwtConfig,
+    limiter: RateLimiter,
     slow_query: Duration,
     health: &Health,
 ) -> Router {
     let state = AppState {
         database,
         verifier: Arc::new(Verifier::new(jwt)),
+        limiter: Arc::new(limiter),
         slow_query,
     };
     aggregated::router()
