@@ -25,7 +25,7 @@ lint: ## format, clippy, scripts and deployment files
 deny: ## licenses, sources and advisories of the dependencies
 	@scripts/deny
 
-stack: ## bring up Kafka, the schema registry and TimescaleDB
+stack: ## bring up Kafka, the schema registry, TimescaleDB and Redis
 	@scripts/stack up
 
 down: ## stop them; data stays

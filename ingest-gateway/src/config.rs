@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::config::{Env, HttpConfig, JwtConfig, KafkaConfig, data_retention};
+use platform::config::{Env, HttpConfig, JwtConfig, KafkaConfig, RateLimitConfig, data_retention};
 
 const LONGEST_PUBLISH: Duration = Duration::from_secs(10);
 const SHORTEST_PUBLISH: Duration = Duration::from_millis(100);
@@ -14,6 +14,8 @@ pub struct GatewayConfig {
     pub kafka: KafkaConfig,
     /// Which tokens are believed.
     pub jwt: JwtConfig,
+    /// How much may come from whom.
+    pub rate_limits: RateLimitConfig,
     /// `MAX_BATCH_SIZE`, default 1000: the most events of one batch, all kinds together.
     pub max_batch_size: usize,
     /// `DATA_RETENTION_DAYS`, default 90: events older than that are refused.
@@ -30,6 +32,7 @@ impl GatewayConfig {
         Self {
             kafka: KafkaConfig::from_env(env),
             jwt: JwtConfig::from_env(env),
+            rate_limits: RateLimitConfig::from_env(env),
             max_batch_size: env.number("MAX_BATCH_SIZE", 1000, 1..=10_000),
             retention: data_retention(env),
             publish_timeout: publish_timeout(env, request_timeout),

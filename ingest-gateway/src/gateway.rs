@@ -16,6 +16,7 @@ use platform::{
         producer::{EventProducer, ProducerSettings},
         registry::RegistryClient,
     },
+    rate_limit::RateLimiter,
 };
 use schemas::{EventKind, Topics};
 
@@ -40,6 +41,8 @@ pub(crate) struct GatewayState(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
     verifier: Arc<Verifier>,
+    #[expect(dead_code, reason = "the handlers are to ask it")]
+    pub(crate) limiter: RateLimiter,
     pub(crate) publisher: Publisher,
     pub(crate) schema_ids: [i32; 4],
     pub(crate) max_batch_size: usize,
@@ -71,6 +74,7 @@ impl Gateway {
         verifier.watch(health);
         let shared = Shared {
             verifier,
+            limiter: RateLimiter::start(&config.rate_limits)?,
             publisher: Publisher {
                 producer,
                 topics: EventKind::ALL.map(|kind| topics.events(kind)),

@@ -6,6 +6,7 @@ pub mod database;
 pub mod http;
 pub mod kafka;
 pub mod lifecycle;
+pub mod rate_limit;
 pub mod telemetry;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::config::{DatabaseConfig, Env, JwtConfig};
+use platform::config::{DatabaseConfig, Env, JwtConfig, RateLimitConfig};
 
 /// The service's settings.
 #[derive(Debug, Clone)]
@@ -11,6 +11,8 @@ pub struct QueryConfig {
     pub database: DatabaseConfig,
     /// What a bearer token must hold.
     pub jwt: JwtConfig,
+    /// How much may be asked by whom.
+    pub rate_limits: RateLimitConfig,
     /// `SLOW_QUERY_MS`, default 1000: a query that takes longer is logged.
     pub slow_query: Duration,
 }
@@ -22,6 +24,7 @@ impl QueryConfig {
         Self {
             database: DatabaseConfig::from_env(env),
             jwt: JwtConfig::from_env(env),
+            rate_limits: RateLimitConfig::from_env(env),
             slow_query: env.millis("SLOW_QUERY_MS", Duration::from_secs(1), bounds),
         }
     }

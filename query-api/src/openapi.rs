@@ -179,7 +179,7 @@ mod tests {
             names.push(parameter["name"].as_str().unwrap());
         }
         assert_eq!(names, PARAMETERS);
-        for status in ["400", "401", "500", "503", "504"] {
+        for status in ["400", "401", "429", "500", "503", "504"] {
             let content = &call["responses"][status]["content"];
             let schema = &content["application/problem+json"]["schema"]["$ref"];
             let body = if status == "400" {

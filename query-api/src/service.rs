@@ -9,6 +9,7 @@ use platform::{
     database::{self, DatabaseError, DatabaseUrl, Role, TenantDb},
     http::health::Health,
     lifecycle::Shutdown,
+    rate_limit::RateLimiter,
 };
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
@@ -27,6 +28,7 @@ const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct AppState {
     pub(crate) database: TenantDb,
     pub(crate) verifier: Arc<Verifier>,
+    pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) slow_query: Duration,
 }
 
@@ -60,7 +62,14 @@ pub async fn start(
     health::watch(health, &database);
     let verifier = Arc::new(Verifier::start(&config.jwt)?);
     verifier.watch(health);
-    Ok(router(database, verifier, config.slow_query, health))
+    let limiter = RateLimiter::start(&config.rate_limits)?;
+    Ok(router(
+        database,
+        verifier,
+        limiter,
+        config.slow_query,
+        health,
+    ))
 }
 
 async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, DatabaseError> {
@@ -89,12 +98,14 @@ async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, Da
 pub(crate) fn router(
     database: TenantDb,
     verifier: Arc<Verifier>,
+    limiter: RateLimiter,
     slow_query: Duration,
     health: &Health,
 ) -> Router {
     let state = AppState {
         database,
         verifier,
+        limiter: Arc::new(limiter),
         slow_query,
     };
     aggregated::router()

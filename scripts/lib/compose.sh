@@ -10,7 +10,7 @@ docker_answers() {
 
 compose() {
   POSTGRES_PASSWORD=$(secret database-password) \
-    KAFKA_PORT=$(recorded_port kafka 9092) REGISTRY_PORT=$(recorded_port registry 8081) POSTGRES_PORT=$(recorded_port timescaledb 5432) \
+    KAFKA_PORT=$(recorded_port kafka 9092) REGISTRY_PORT=$(recorded_port registry 8081) POSTGRES_PORT=$(recorded_port timescaledb 5432) REDIS_PORT=$(recorded_port redis 6379) \
     docker compose --file "$compose_file" "$@"
 }
 
@@ -19,8 +19,8 @@ compose_is_ready() { [[ $(compose ps --format '{{.Health}}' "$1" 2>/dev/null) ==
 
 compose_up() {
   local parts=() part
-  declare -A default=([kafka]=9092 [registry]=8081 [timescaledb]=5432)
-  for part in kafka registry timescaledb; do
+  declare -A default=([kafka]=9092 [registry]=8081 [timescaledb]=5432 [redis]=6379)
+  for part in $(parts); do
     wanted "$part" || continue
     parts+=("$part")
     compose_is_ready "$part" || claim_port "$part" "${default[$part]}" >/dev/null

@@ -4,6 +4,11 @@
 missing_packages=()
 missing_words=()
 
+# Whether what is missing may be installed: when asked to (STACK_INSTALL=1, or CI) and able to.
+may_install() {
+  [[ ${STACK_INSTALL:-} == 1 || ${CI:-} == true ]] && have apt-get && can_be_root
+}
+
 # need PROGRAM PACKAGE WHAT_FOR
 need() {
   PATH=$PATH:/usr/sbin:/sbin have "$1" && return 0
@@ -46,6 +51,7 @@ need_native_tools() {
     need_java
     kafka_is_unpacked && registry_is_unpacked || need mvn maven "downloading Kafka and the registry"
   fi
+  if wanted redis; then need redis-server redis-server "rate limits that hold across instances"; fi
   if wanted timescaledb; then
     timescaledb_is_unpacked || need debootstrap debootstrap "unpacking PostgreSQL and TimescaleDB"
     timescaledb_is_unpacked || [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || {
@@ -57,11 +63,11 @@ need_native_tools() {
   fi
 }
 
-# settle_requirements CHECK: installs what is missing when asked to (STACK_INSTALL=1, or CI) and able to; reports the
-# rest, all of it at once. CHECK is the function that looks for what is missing.
+# settle_requirements CHECK: installs what is missing if that may be done; reports the rest,
+# all of it at once. CHECK is the function that looks for what is missing.
 settle_requirements() {
   ((${#missing_words[@]})) || return 0
-  if [[ ${STACK_INSTALL:-} == 1 || ${CI:-} == true ]] && ((${#missing_packages[@]})) && have apt-get && can_be_root; then
+  if ((${#missing_packages[@]})) && may_install; then
     local packages
     mapfile -t packages < <(printf '%s\n' "${missing_packages[@]}" | sort -u)
     mkdir -p "$stack_dir/logs"

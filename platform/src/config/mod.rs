@@ -8,12 +8,14 @@
 mod env;
 mod faults;
 mod jwt;
+mod rate_limit;
 mod sections;
 mod stores;
 
 pub use env::Env;
 pub use faults::{ConfigFault, ConfigFaults};
 pub use jwt::{JWT_SECRET_MIN_BYTES, JwksConfig, JwtConfig, JwtKeys};
+pub use rate_limit::{ClassLimits, RateLimitConfig, redis_url};
 pub use sections::{
     AdminConfig, HttpConfig, LogConfig, LogFormat, ServiceIdentity, data_retention,
     deprecated_variables,

@@ -21,6 +21,7 @@ use futures_util::FutureExt;
 use tracing::{Instrument, debug, info_span, warn};
 
 use super::{
+    answer_headers,
     problem::Problem,
     request_id::{self, RequestId},
 };
@@ -100,7 +101,7 @@ async fn surround(
         request_id = id.as_str()
     );
 
-    let answer = guarded(next.run(request), around.request_timeout);
+    let answer = answer_headers::collect(guarded(next.run(request), around.request_timeout));
     let mut response = id.clone().scope(answer).instrument(span.clone()).await;
 
     add_headers(&mut response, &id);

@@ -2,6 +2,7 @@
 //! routes, its errors, its health, and the port for operators.
 
 pub mod admin;
+pub mod answer_headers;
 pub mod health;
 pub mod layers;
 pub mod problem;

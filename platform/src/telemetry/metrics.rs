@@ -94,6 +94,8 @@ mod tests {
         counter!(names::SINK_ROWS, "table" => "t").increment(1);
         histogram!(names::QUERY_DURATION, "query" => "aggregated").record(0.02);
         histogram!(names::END_TO_END_DELAY).record(100.0);
+        counter!(names::RATE_LIMIT_REFUSALS, "class" => "read", "level" => "user").increment(1);
+        gauge!(names::RATE_LIMIT_FALLBACK).increment(0.0);
         handle.run_upkeep();
         render(&handle)
     }

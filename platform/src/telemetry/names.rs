@@ -45,6 +45,10 @@ pub const SINK_ROWS: &str = "flowmeter_sink_rows_total";
 pub const QUERY_DURATION: &str = "flowmeter_query_duration_seconds";
 /// Seconds from a record's log time until it is stored.
 pub const END_TO_END_DELAY: &str = "flowmeter_end_to_end_delay_seconds";
+/// Requests refused by a rate limit, by `class` of calls and `level` (organization or user).
+pub const RATE_LIMIT_REFUSALS: &str = "flowmeter_rate_limit_refusals_total";
+/// Limiters of this process that count alone because their Redis is away.
+pub const RATE_LIMIT_FALLBACK: &str = "flowmeter_rate_limit_fallback";
 /// Always 1, with the `version` as label.
 pub const BUILD_INFO: &str = "flowmeter_build_info";
 
@@ -144,6 +148,16 @@ pub(super) fn describe() {
         END_TO_END_DELAY,
         Unit::Seconds,
         "Time from a record's log time until it is stored."
+    );
+    describe_counter!(
+        RATE_LIMIT_REFUSALS,
+        Unit::Count,
+        "Requests refused by a rate limit, by class and level."
+    );
+    describe_gauge!(
+        RATE_LIMIT_FALLBACK,
+        Unit::Count,
+        "Limiters that count alone because Redis is away."
     );
     describe_gauge!(BUILD_INFO, Unit::Count, "Always 1; the version is a label.");
 }

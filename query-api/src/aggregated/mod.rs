@@ -19,6 +19,7 @@ use platform::{
     auth::{Identity, may_read_aggregates},
     database::TenantDb,
     http::problem::{Problem, ProblemBody},
+    rate_limit::Class,
 };
 use schemas::Timestamp;
 use tokio::time::timeout;
@@ -59,9 +60,19 @@ pub(crate) fn router() -> Router<AppState> {
     tag = "query",
     params(AggregatedParams),
     responses(
-        (status = 200, description = "A page of rows.", body = Aggregated),
+        (status = 200, description = "A page of rows.", body = Aggregated,
+            headers(
+                ("RateLimit-Policy" = String, description = "The quotas of reads, in requests: `\"read\";q=1000;w=60`"),
+                ("RateLimit" = String, description = "What is left of them: `\"read\";r=999;t=1`"),
+            )),
         (status = 400, description = "`invalid_query`: every fault of the parameters, in `errors`.", body = BadQuery, content_type = "application/problem+json"),
         (status = 401, description = "`token_missing`, or `token_invalid` whatever is wrong with the token.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`: the same request passes after `Retry-After`. `violated-policies` names the quotas.", body = ProblemBody, content_type = "application/problem+json",
+            headers(
+                ("Retry-After" = u32, description = "Seconds"),
+                ("RateLimit-Policy" = String, description = "The quotas of reads"),
+                ("RateLimit" = String, description = "What is left of them"),
+            )),
         (status = 500, description = "`internal`: logged under the id in `instance`.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`database_unavailable`, or `keys_unavailable` to verify tokens with: the same request may succeed after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 504, description = "`query_timeout`: ask for a shorter range, a longer window or fewer rows.", body = ProblemBody, content_type = "application/problem+json"),
@@ -74,6 +85,7 @@ pub(crate) async fn aggregated(
     pairs: Result<QueryString<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<Aggregated>, Problem> {
     may_read_aggregates(&identity)?;
+    state.limiter.admit(&identity, Class::Read, 1).await?;
     let QueryString(pairs) = pairs?;
     let now = Timestamp::try_from(Utc::now()).map_err(Problem::internal)?;
     let query = Query::parse(&pairs, now).map_err(params::problem)?;

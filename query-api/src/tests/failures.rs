@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use platform::{
-    auth::Role, config::Env, database, http::health::Health, lifecycle::Shutdown,
+    auth::Role,
+    config::{Env, HttpConfig},
+    database,
+    http::{health::Health, layers},
+    lifecycle::Shutdown,
     test_support::TestDatabase,
 };
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 
-use super::world::{OURS, World, body};
+use super::world::{OURS, THEIRS, World, body};
 use crate::{QueryConfig, aggregated, health, start};
 
 #[tokio::test]
@@ -103,6 +107,44 @@ async fn a_query_that_the_database_cancels_is_a_504() {
     blocking.rollback().await.unwrap();
     // The one connection is of use again.
     assert_eq!(world.ask(OURS, "").await.0, 200);
+}
+
+#[tokio::test]
+async fn who_reads_too_often_is_told_how_long_to_wait() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool(database::Role::Api).await;
+    let mut world = World::limited(database, pool, "2");
+    let http = HttpConfig::from_env(&mut Env::from_pairs([("PORT", "0")]));
+    world.app = layers::standard(world.app, "query", &http);
+    let ours = world.token(OURS, Role::Viewer);
+    for (path, status, left) in [("", 200, 1), ("?limit=none", 400, 0)] {
+        let path = format!("{}{path}", aggregated::PATH);
+        let answer = world.send(&path, Some(&ours)).await;
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()["ratelimit-policy"], r#""read";q=2;w=60"#);
+        let standing = answer.headers()["ratelimit"].to_str().unwrap();
+        let start = format!(r#""read";r={left};t="#);
+        assert!(standing.starts_with(&start), "{standing}");
+    }
+    let answer = world.send(aggregated::PATH, Some(&ours)).await;
+    assert_eq!(answer.status(), 429);
+    let wait = answer.headers()["retry-after"].to_str().unwrap();
+    let standing = answer.headers()["ratelimit"].to_str().unwrap();
+    assert_eq!(standing, format!(r#""read";r=0;t={wait}"#));
+    assert!((1..=30).contains(&wait.parse().unwrap()), "{wait}");
+    let problem = body(answer).await;
+    assert_eq!(problem["code"], "rate_limited");
+    assert_eq!(problem["violated-policies"], json!(["read"]));
+
+    let theirs = world.token(THEIRS, Role::Viewer);
+    assert_eq!(
+        world.send(aggregated::PATH, Some(&theirs)).await.status(),
+        200
+    );
+    // What is refused for its token counts nowhere and has no limits to tell of.
+    let answer = world.send(aggregated::PATH, None).await;
+    assert_eq!(answer.status(), 401);
+    assert!(answer.headers().get("ratelimit").is_none());
 }
 
 fn config(database: &TestDatabase) -> QueryConfig {

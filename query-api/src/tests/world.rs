@@ -10,9 +10,10 @@ use axum::{
 };
 use platform::{
     auth::{Identity, Role, Verifier, issue},
-    config::{Env, JwtConfig},
+    config::{Env, JwtConfig, RateLimitConfig},
     database::{self, TenantDb},
     http::health::Health,
+    rate_limit::RateLimiter,
     test_support::TestDatabase,
 };
 use schemas::{
@@ -133,18 +134,25 @@ impl World {
         Self::over(database, pool)
     }
 
-    /// The service with this pool.
+    /// The service with this pool, and without rate limits.
     pub(super) fn over(database: TestDatabase, pool: PgPool) -> Self {
-        let jwt = JwtConfig::from_env(&mut Env::from_pairs([(
-            "JWT_SECRET",
-            "0123456789abcdef0123456789abcdef",
-        )]));
+        Self::limited(database, pool, "0")
+    }
+
+    /// The service with this pool and at most so many reads in a minute.
+    pub(super) fn limited(database: TestDatabase, pool: PgPool, reads: &str) -> Self {
+        let mut env = Env::from_pairs([
+            ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+            ("RATE_LIMIT_READS", reads),
+        ]);
+        let jwt = JwtConfig::from_env(&mut env);
+        let limiter = RateLimiter::start(&RateLimitConfig::from_env(&mut env)).unwrap();
         let health = Health::new("query-api", "0.0.0");
         let tenants = TenantDb::new(pool.clone());
         crate::health::watch(&health, &tenants);
         let verifier = Arc::new(Verifier::start(&jwt).unwrap());
         Self {
-            app: crate::service::router(tenants, verifier, Duration::from_secs(1), &health),
+            app: crate::service::router(tenants, verifier, limiter, Duration::from_secs(1), &health),
             database,
             pool,
             jwt,
