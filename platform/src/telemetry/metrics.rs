@@ -94,6 +94,9 @@ mod tests {
         counter!(names::SINK_ROWS, "table" => "t").increment(1);
         histogram!(names::QUERY_DURATION, "query" => "aggregated").record(0.02);
         histogram!(names::END_TO_END_DELAY).record(100.0);
+        gauge!(names::RECEIPTS_KEPT).set(1.0);
+        counter!(names::WAITS, "outcome" => "stored").increment(1);
+        histogram!(names::WAIT_DURATION).record(0.02);
         handle.run_upkeep();
         render(&handle)
     }

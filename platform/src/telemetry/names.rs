@@ -37,6 +37,12 @@ pub const SINK_ROWS: &str = "flowmeter_sink_rows_total";
 pub const QUERY_DURATION: &str = "flowmeter_query_duration_seconds";
 /// Seconds from a record's log time until it is stored.
 pub const END_TO_END_DELAY: &str = "flowmeter_end_to_end_delay_seconds";
+/// Receipts of accepted events in the gateway's memory.
+pub const RECEIPTS_KEPT: &str = "flowmeter_receipts_kept";
+/// Events that were to be waited for until they are stored, by `outcome`.
+pub const WAITS: &str = "flowmeter_waits_total";
+/// Seconds from an event's acceptance until it was seen to be stored, of events waited for.
+pub const WAIT_DURATION: &str = "flowmeter_wait_duration_seconds";
 /// Always 1, with the `version` as label.
 pub const BUILD_INFO: &str = "flowmeter_build_info";
 
@@ -116,6 +122,21 @@ pub(super) fn describe() {
         END_TO_END_DELAY,
         Unit::Seconds,
         "Time from a record's log time until it is stored."
+    );
+    describe_gauge!(
+        RECEIPTS_KEPT,
+        Unit::Count,
+        "Receipts of accepted events in the gateway's memory."
+    );
+    describe_counter!(
+        WAITS,
+        Unit::Count,
+        "Events to be waited for until stored, by outcome."
+    );
+    describe_histogram!(
+        WAIT_DURATION,
+        Unit::Seconds,
+        "Time from an event's acceptance until it was seen stored, of events waited for."
     );
     describe_gauge!(BUILD_INFO, Unit::Count, "Always 1; the version is a label.");
 }
