@@ -34,10 +34,10 @@ pub struct GatewayConfig {
     pub wait_stored: Duration,
     /// How long any request may wait, from its head on: `REQUEST_TIMEOUT_MS` less a margin.
     pub longest_wait: Duration,
-    /// `RECEIPTS_KEPT`, default 200 000: the most receipts in memory, in about RECEIPT_BYTES
+    /// `RECEIPTS_KEPT`, default 100 000: the most receipts in memory, in about 500
     /// bytes each; none is kept longer than an hour.
     pub receipts_kept: u64,
-    /// `IDEMPOTENCY_KEYS_KEPT`, default 100 000: the most keys remembered, in about KEY_BYTES
+    /// `IDEMPOTENCY_KEYS_KEPT`, default 100 000: the most keys remembered, in about 400
     /// bytes each; none is remembered longer than a day.
     pub idempotency_keys_kept: u64,
 }
@@ -55,7 +55,7 @@ impl GatewayConfig {
             database: database(env),
             wait_stored: env.millis("WAIT_STORED_MS", DEFAULT_WAIT, WAITS),
             longest_wait: request_timeout - (request_timeout / 10).min(LONGEST_MARGIN),
-            receipts_kept: env.number("RECEIPTS_KEPT", 200_000, 1..=100_000_000),
+            receipts_kept: env.number("RECEIPTS_KEPT", 100_000, 1..=100_000_000),
             idempotency_keys_kept: env.number("IDEMPOTENCY_KEYS_KEPT", 100_000, 1..=100_000_000),
         }
     }
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(config.wait_limits(), WaitLimits { default, longest });
         assert_eq!(
             (config.receipts_kept, config.idempotency_keys_kept),
-            (200_000, 100_000)
+            (100_000, 100_000)
         );
     }
 

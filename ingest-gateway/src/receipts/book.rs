@@ -57,7 +57,7 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// Keeps the latest `capacity` receipts for an hour, in about 430 bytes each.
+    /// Keeps the latest `capacity` receipts for an hour, in about 500 bytes each.
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
             kept: Cache::builder()
