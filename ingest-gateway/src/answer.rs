@@ -2,36 +2,18 @@
 
 use axum::{
     Json,
-    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use platform::http::problem::{FieldError, Problem};
 use schemas::EventKind;
 use serde::Serialize;
 use serde_json::json;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::refusal::{RETRY_AFTER, Refusal};
-
-/// The event is stored.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Accepted {
-    /// The event's id: its own, or the one it was given.
-    pub(crate) event_id: Uuid,
-    /// Always `accepted`.
-    #[schema(example = "accepted")]
-    pub(crate) status: &'static str,
-}
-
-impl Accepted {
-    pub(crate) fn new(event_id: Uuid) -> Self {
-        Self {
-            event_id,
-            status: "accepted",
-        }
-    }
-}
+use crate::{
+    receipts::{AcceptedResult, Settled, Tally},
+    refusal::{RETRY_AFTER, Refusal},
+};
 
 /// What came of one event of a batch.
 #[derive(Debug)]
@@ -39,62 +21,73 @@ pub(crate) struct Outcome {
     pub(crate) kind: EventKind,
     pub(crate) index: usize,
     pub(crate) event_id: Option<Uuid>,
-    pub(crate) refusal: Option<Refusal>,
+    /// Its receipt and what is known of it, or why it was not accepted.
+    pub(crate) result: Result<Settled, Refusal>,
+}
+
+impl Outcome {
+    fn refusal(&self) -> Option<&Refusal> {
+        self.result.as_ref().err()
+    }
 }
 
 #[derive(Serialize)]
-struct EventResult {
+struct EventResult<'a> {
     index: usize,
     kind: &'static str,
-    event_id: Option<Uuid>,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http_status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError>,
+    #[serde(flatten)]
+    result: ResultMembers<'a>,
 }
 
-impl From<&Outcome> for EventResult {
-    fn from(outcome: &Outcome) -> Self {
-        let refusal = outcome.refusal.as_ref();
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ResultMembers<'a> {
+    Accepted(AcceptedResult<'a>),
+    Rejected {
+        event_id: Option<Uuid>,
+        status: &'static str,
+        http_status: u16,
+        code: &'static str,
+        errors: Vec<FieldError>,
+    },
+}
+
+impl<'a> EventResult<'a> {
+    fn new(topics: &[String; 4], outcome: &'a Outcome) -> Self {
+        let result = match &outcome.result {
+            Ok(settled) => {
+                let topic = &topics[outcome.kind as usize];
+                ResultMembers::Accepted(AcceptedResult::new(topic, settled))
+            }
+            Err(refusal) => ResultMembers::Rejected {
+                event_id: outcome.event_id,
+                status: "rejected",
+                http_status: refusal.status().as_u16(),
+                code: refusal.code(),
+                errors: refusal.errors(),
+            },
+        };
         Self {
             index: outcome.index,
             kind: outcome.kind.as_str(),
-            event_id: outcome.event_id,
-            status: if refusal.is_none() {
-                "accepted"
-            } else {
-                "rejected"
-            },
-            http_status: refusal.map(|r| r.status().as_u16()),
-            code: refusal.map(Refusal::code),
-            errors: refusal.map(Refusal::errors).unwrap_or_default(),
+            result,
         }
     }
 }
 
 /// The answer to a batch. When nothing was accepted it is a problem, with the same members.
-pub(crate) fn batch_answer(outcomes: &[Outcome]) -> Response {
-    let results: Vec<_> = outcomes.iter().map(EventResult::from).collect();
-    let accepted = outcomes.iter().filter(|o| o.refusal.is_none()).count();
-    let rejected = outcomes.len() - accepted;
-    let problem = match accepted {
-        0 => nothing_accepted(outcomes),
-        _ => {
-            let status = if rejected == 0 {
-                StatusCode::ACCEPTED
-            } else {
-                StatusCode::MULTI_STATUS
-            };
-            let body = json!({"accepted": accepted, "rejected": rejected, "results": results});
-            return (status, Json(body)).into_response();
-        }
-    };
-    problem
+pub(crate) fn batch_answer(topics: &[String; 4], outcomes: &[Outcome]) -> Response {
+    let results: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| EventResult::new(topics, outcome))
+        .collect();
+    let tally = Tally::of(outcomes.iter().map(|outcome| outcome.result.as_ref().ok()));
+    if tally.accepted > 0 {
+        return (tally.status(), Json(tally.body(&results))).into_response();
+    }
+    nothing_accepted(outcomes)
         .member("accepted", 0)
-        .member("rejected", rejected)
+        .member("rejected", tally.rejected)
         .member("results", json!(results))
         .into_response()
 }
@@ -102,7 +95,7 @@ pub(crate) fn batch_answer(outcomes: &[Outcome]) -> Response {
 /// Asks for a retry as soon as one event is worth it: a client that knows no more than the
 /// status must not give up sound events because others beside them are not.
 fn nothing_accepted(outcomes: &[Outcome]) -> Problem {
-    let refusals = || outcomes.iter().filter_map(|o| o.refusal.as_ref());
+    let refusals = || outcomes.iter().filter_map(Outcome::refusal);
     if let Some(away) = refusals().find(|refusal| refusal.is_transient()) {
         let detail = "No event could be confirmed as stored. Send the batch again, with the same batch_id or the event_ids in `results`.";
         return Problem::unavailable(away.code(), detail, RETRY_AFTER);
@@ -122,9 +115,31 @@ fn nothing_accepted(outcomes: &[Outcome]) -> Problem {
 mod tests {
     use axum::body::to_bytes;
     use platform::auth::Denied;
+    use schemas::{Timestamp, event::Common};
     use serde_json::Value;
 
     use super::*;
+    use crate::receipts::{Fate, Place, Receipt};
+
+    fn accepted() -> Settled {
+        let now = Timestamp::from_millis(0).unwrap();
+        let event = Common {
+            event_id: Uuid::nil(),
+            organization_id: Uuid::nil(),
+            timestamp: now,
+            user_id: None,
+            team_id: None,
+            project_id: None,
+        };
+        let place = Place {
+            partition: 3,
+            offset: 44,
+        };
+        Settled {
+            receipt: Receipt::new(EventKind::UserSession, &event, place, now),
+            fate: Fate::Accepted,
+        }
+    }
 
     async fn fold(refusals: &[Option<Refusal>]) -> (u16, Option<String>, Value) {
         let outcomes: Vec<_> = refusals
@@ -134,10 +149,11 @@ mod tests {
                 kind: EventKind::UserSession,
                 index,
                 event_id: Some(Uuid::nil()),
-                refusal: refusal.clone(),
+                result: refusal.clone().map_or_else(|| Ok(accepted()), Err),
             })
             .collect();
-        let response = batch_answer(&outcomes);
+        let topics = EventKind::ALL.map(|kind| kind.topic().to_owned());
+        let response = batch_answer(&topics, &outcomes);
         let retry = response.headers().get("retry-after").cloned();
         (
             response.status().as_u16(),
@@ -182,7 +198,8 @@ mod tests {
         assert_eq!(
             body["results"],
             json!([
-                {"index": 0, "kind": "user_session", "event_id": id, "status": "accepted"},
+                {"index": 0, "kind": "user_session", "event_id": id, "status": "accepted",
+                 "topic": "user-sessions", "partition": 3, "offset": 44},
                 {"index": 1, "kind": "user_session", "event_id": id, "status": "rejected",
                  "http_status": 403, "code": "not_your_team",
                  "errors": [{"pointer": "/team_id", "code": "not_your_team",

@@ -1,11 +1,19 @@
 //! The gateway's configuration.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
-use platform::config::{Env, HttpConfig, JwtConfig, KafkaConfig, RateLimitConfig, data_retention};
+use platform::config::{
+    DatabaseConfig, Env, HttpConfig, JwtConfig, KafkaConfig, RateLimitConfig, data_retention,
+};
+
+use crate::receipts::WaitLimits;
 
 const LONGEST_PUBLISH: Duration = Duration::from_secs(10);
 const SHORTEST_PUBLISH: Duration = Duration::from_millis(100);
+const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+const WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+/// Left for the answer itself, after waiting.
+const LONGEST_MARGIN: Duration = Duration::from_secs(1);
 
 /// What the gateway needs to know.
 #[derive(Debug, Clone)]
@@ -23,6 +31,19 @@ pub struct GatewayConfig {
     /// `PUBLISH_TIMEOUT_MS`, below `REQUEST_TIMEOUT_MS`; default half of that, at most 10 s:
     /// how long the broker may take to acknowledge.
     pub publish_timeout: Duration,
+    /// `DATABASE_URL` or `DB_HOST` and so on, optional: with a database the gateway tells
+    /// whether events are stored. It is read as the query API's role, on two connections.
+    pub database: Option<DatabaseConfig>,
+    /// `WAIT_STORED_MS`, default 5000: how long `?wait=stored` waits at most.
+    pub wait_stored: Duration,
+    /// How long any request may wait, from its head on: `REQUEST_TIMEOUT_MS` less a margin.
+    pub longest_wait: Duration,
+    /// `RECEIPTS_KEPT`, default 100 000: the most receipts in memory, in about 500
+    /// bytes each; none is kept longer than an hour.
+    pub receipts_kept: u64,
+    /// `IDEMPOTENCY_KEYS_KEPT`, default 100 000: the most keys remembered, in about 400
+    /// bytes each; none is remembered longer than a day.
+    pub idempotency_keys_kept: u64,
 }
 
 impl GatewayConfig {
@@ -36,8 +57,26 @@ impl GatewayConfig {
             max_batch_size: env.number("MAX_BATCH_SIZE", 1000, 1..=10_000),
             retention: data_retention(env),
             publish_timeout: publish_timeout(env, request_timeout),
+            database: database(env),
+            wait_stored: env.millis("WAIT_STORED_MS", DEFAULT_WAIT, WAITS),
+            longest_wait: request_timeout - (request_timeout / 10).min(LONGEST_MARGIN),
+            receipts_kept: env.number("RECEIPTS_KEPT", 100_000, 1..=100_000_000),
+            idempotency_keys_kept: env.number("IDEMPOTENCY_KEYS_KEPT", 100_000, 1..=100_000_000),
         }
     }
+
+    pub(crate) fn wait_limits(&self) -> WaitLimits {
+        WaitLimits {
+            default: self.wait_stored,
+            longest: self.longest_wait,
+        }
+    }
+}
+
+/// An address that is given must be sound; none at all is no fault.
+fn database(env: &mut Env) -> Option<DatabaseConfig> {
+    let given = ["DATABASE_URL", "DB_HOST"].map(|name| env.optional(name).is_some());
+    given.contains(&true).then(|| DatabaseConfig::from_env(env))
 }
 
 fn publish_timeout(env: &mut Env, request_timeout: Duration) -> Duration {
@@ -74,6 +113,31 @@ mod tests {
             (1000, 90 * 86_400)
         );
         assert_eq!(config.publish_timeout, Duration::from_secs(10));
+        assert!(config.database.is_none());
+        let (default, longest) = (Duration::from_secs(5), Duration::from_secs(29));
+        assert_eq!(config.wait_limits(), WaitLimits { default, longest });
+        assert_eq!(
+            (config.receipts_kept, config.idempotency_keys_kept),
+            (100_000, 100_000)
+        );
+    }
+
+    #[test]
+    fn a_database_is_optional_and_yet_must_be_sound_when_named() {
+        let url = "postgres://u:p@h/d";
+        assert!(read(&[("DATABASE_URL", url)]).unwrap().database.is_some());
+        assert!(read(&[("DB_HOST", "h")]).unwrap().database.is_some());
+        let fault = read(&[("DATABASE_URL", "http://h"), ("WAIT_STORED_MS", "0")]);
+        let fault = fault.unwrap_err();
+        for name in ["DATABASE_URL", "WAIT_STORED_MS"] {
+            assert!(fault.contains(name), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_before_the_request_does() {
+        let config = read(&[("REQUEST_TIMEOUT_MS", "1000")]).unwrap();
+        assert_eq!(config.longest_wait, Duration::from_millis(900));
     }
 
     #[test]

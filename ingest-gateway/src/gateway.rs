@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef},
-    routing::post,
+    routing::{get, post},
 };
 use platform::{
     auth::Verifier,
@@ -21,7 +21,12 @@ use platform::{
 use schemas::{EventKind, Topics};
 
 use crate::{
-    GatewayConfig, handlers, publish::Publisher, refusal::MAX_EVENT_BYTES, registration::schema_ids,
+    GatewayConfig, handlers,
+    idempotency::UsedKeys,
+    publish::Publisher,
+    receipts::{self, Book, Receipts, WaitLimits},
+    refusal::MAX_EVENT_BYTES,
+    registration::schema_ids,
 };
 
 /// Largest body of a batch.
@@ -44,6 +49,7 @@ pub(crate) struct Shared {
     #[expect(dead_code, reason = "the handlers are to ask it")]
     pub(crate) limiter: RateLimiter,
     pub(crate) publisher: Publisher,
+    pub(crate) receipts: Receipts,
     pub(crate) schema_ids: [i32; 4],
     pub(crate) max_batch_size: usize,
     pub(crate) retention_seconds: i64,
@@ -55,14 +61,20 @@ impl FromRef<GatewayState> for Arc<Verifier> {
     }
 }
 
+impl FromRef<GatewayState> for WaitLimits {
+    fn from_ref(state: &GatewayState) -> Self {
+        state.0.receipts.limits
+    }
+}
+
 impl Gateway {
     /// Registers the events' schemas, makes the producer, and adds the check `kafka` to
     /// `health`. The topics exist before. A broker that is away is no failure: requests
-    /// are then answered with 503.
+    /// are then answered with 503. Nor is a database: it is connected to behind.
     ///
     /// # Errors
     /// When the schema registry stays away for half a minute or refuses a schema, or the
-    /// client library refuses a setting.
+    /// client library refuses a setting, or the database's address cannot be read.
     pub async fn start(config: &GatewayConfig, health: &Health) -> anyhow::Result<Self> {
         let topics = Topics::new(&config.kafka.topic_prefix);
         let registry = RegistryClient::connect(&config.kafka)
@@ -72,13 +84,23 @@ impl Gateway {
         check_kafka(health, &producer);
         let verifier = Arc::new(Verifier::start(&config.jwt)?);
         verifier.watch(health);
+        let book = Arc::new(Book::new(config.receipts_kept));
+        let receipts = Receipts::start(
+            Arc::clone(&book),
+            config.wait_limits(),
+            &topics,
+            config.database.as_ref(),
+        )?;
         let shared = Shared {
             verifier,
             limiter: RateLimiter::start(&config.rate_limits)?,
             publisher: Publisher {
                 producer,
                 topics: EventKind::ALL.map(|kind| topics.events(kind)),
+                keys: UsedKeys::new(config.idempotency_keys_kept),
+                book,
             },
+            receipts,
             schema_ids,
             max_batch_size: config.max_batch_size,
             retention_seconds: i64::try_from(config.retention.as_secs()).unwrap_or(i64::MAX),
@@ -105,6 +127,7 @@ impl Gateway {
                 "/api/metrics/batch",
                 post(handlers::post_batch).layer(batch),
             )
+            .route("/api/metrics/events/{event_id}", get(receipts::get_event))
             .with_state(self.state.clone())
     }
 

@@ -1,7 +1,6 @@
 //! The calls.
 
 use axum::{
-    Json,
     extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
@@ -12,18 +11,20 @@ use schemas::{EventKind, Timestamp, event::ValidationContext};
 use serde_json::value::RawValue;
 
 use crate::{
-    answer::{Accepted, Outcome, batch_answer},
+    answer::{Outcome, batch_answer},
     batch::{Batch, BatchError},
     gateway::{GatewayState, Shared},
+    idempotency::Claim,
     ids::EventIds,
     openapi as doc,
     prepare::{Entry, Judge},
     publish::Publisher,
+    receipts::{Accepted, Fate, Receipt, Settled, Wait, single_answer},
     refusal::field_error,
     request::{JsonBody, Poster, idempotency_key, malformed, one_key},
 };
 
-type Answer = Result<(StatusCode, Json<Accepted>), Problem>;
+type Answer = Result<Response, Problem>;
 
 /// Answered when the broker has the event, and not before.
 #[utoipa::path(
@@ -32,10 +33,10 @@ type Answer = Result<(StatusCode, Json<Accepted>), Problem>;
     tag = "ingest",
     summary = "Posts a command execution",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
-        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, by which a request sent again is known; it still counts again until deduplication comes")),
+        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, by which a request sent again is known; with another payload it is refused (422)")),
     request_body(content = doc::CommandExecution, content_type = "application/json"),
     responses(
-        (status = 202, description = "The event is stored", body = Accepted),
+        (status = 202, description = "The log has the event", body = Accepted),
         (status = 400, description = "The request has faults", body = doc::BadEvent, content_type = "application/problem+json"),
         (status = 401, description = "No valid token", body = doc::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The caller may not post this event (role_not_allowed, not_as_itself, not_your_team)", body = doc::Problem, content_type = "application/problem+json"),
@@ -49,6 +50,7 @@ type Answer = Result<(StatusCode, Json<Accepted>), Problem>;
 pub(crate) async fn post_command(
     State(state): State<GatewayState>,
     poster: Poster,
+    wait: Wait,
     headers: HeaderMap,
     body: JsonBody,
 ) -> Answer {
@@ -56,6 +58,7 @@ pub(crate) async fn post_command(
         EventKind::CommandExecution,
         &state.0,
         &poster,
+        &wait,
         &headers,
         &body,
     )
@@ -69,10 +72,10 @@ pub(crate) async fn post_command(
     tag = "ingest",
     summary = "Posts an agent interaction",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
-        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, by which a request sent again is known; it still counts again until deduplication comes")),
+        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, by which a request sent again is known; with another payload it is refused (422)")),
     request_body(content = doc::AgentInteraction, content_type = "application/json"),
     responses(
-        (status = 202, description = "The event is stored", body = Accepted),
+        (status = 202, description = "The log has the event", body = Accepted),
         (status = 400, description = "The request has faults", body = doc::BadEvent, content_type = "application/problem+json"),
         (status = 401, description = "No valid token", body = doc::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The caller may not post this event (role_not_allowed, not_as_itself, not_your_team)", body = doc::Problem, content_type = "application/problem+json"),
@@ -86,6 +89,7 @@ pub(crate) async fn post_command(
 pub(crate) async fn post_agent(
     State(state): State<GatewayState>,
     poster: Poster,
+    wait: Wait,
     headers: HeaderMap,
     body: JsonBody,
 ) -> Answer {
@@ -93,6 +97,7 @@ pub(crate) async fn post_agent(
         EventKind::AgentInteraction,
         &state.0,
         &poster,
+        &wait,
         &headers,
         &body,
     )
@@ -103,15 +108,22 @@ async fn post_one(
     kind: EventKind,
     shared: &Shared,
     poster: &Poster,
+    wait: &Wait,
     headers: &HeaderMap,
     body: &JsonBody,
 ) -> Answer {
-    let answer = publish_one(kind, shared, poster, headers, body).await;
-    match &answer {
+    let published = publish_one(kind, shared, poster, headers, body).await;
+    match &published {
         Ok(_) => count_accepted(kind),
         Err(problem) => count_refused(kind, problem.code().to_owned()),
     }
-    answer
+    let mut settled = Settled {
+        receipt: published?,
+        fate: Fate::Accepted,
+    };
+    let waited = shared.receipts.settle(&mut [&mut settled], wait).await;
+    let topic = &shared.publisher.topics[kind as usize];
+    Ok(wait.applied(waited, single_answer(topic, &settled)))
 }
 
 async fn publish_one(
@@ -120,20 +132,21 @@ async fn publish_one(
     Poster(identity): &Poster,
     headers: &HeaderMap,
     body: &JsonBody,
-) -> Answer {
+) -> Result<Receipt, Problem> {
     let key = idempotency_key(headers)?;
     let raw: &RawValue = serde_json::from_str(body.text()?).map_err(malformed)?;
+    let claim = key
+        .as_deref()
+        .map(|key| Claim::new(identity, key, kind.plural(), &body.0));
     let given = EventIds::new(identity, key).id(kind, 0);
     let record = shared
         .judge(identity, None)
         .record(kind, raw, given)
         .map_err(|refusal| refusal.into_problem(given))?;
     let event_id = record.event_id;
-    let outcomes = shared.publisher.publish(vec![record]).await;
-    for outcome in outcomes {
-        outcome.map_err(|refusal| refusal.into_problem(event_id))?;
-    }
-    Ok((StatusCode::ACCEPTED, Json(Accepted::new(event_id))))
+    let mut outcomes = shared.publisher.publish(vec![record], claim).await?;
+    let outcome = outcomes.pop().expect("a record has an outcome");
+    outcome.map_err(|refusal| refusal.into_problem(event_id))
 }
 
 /// Each event is judged alone. Answered when the broker has every event that was accepted.
@@ -143,11 +156,11 @@ async fn publish_one(
     tag = "ingest",
     summary = "Posts events of all kinds",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
-        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, by which a request sent again is known; it still counts again until deduplication comes; if batch_id is given too, they must be equal")),
+        description = "1 to 255 characters. The same key of the same caller gives events without an event_id the same ids, by which a request sent again is known; with another payload it is refused (422); if batch_id is given too, they must be equal")),
     request_body(content = doc::Batch, content_type = "application/json"),
     responses(
-        (status = 202, description = "All events are stored", body = doc::BatchAnswer),
-        (status = 207, description = "Some events are stored", body = doc::BatchAnswer),
+        (status = 202, description = "The log has all events", body = doc::BatchAnswer),
+        (status = 207, description = "Some events were rejected, or, waited for, became dead letters", body = doc::BatchAnswer),
         (status = 400, description = "The request has faults", body = doc::BadBatch, content_type = "application/problem+json"),
         (status = 401, description = "No valid token", body = doc::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The caller's role may not post (role_not_allowed)", body = doc::Problem, content_type = "application/problem+json"),
@@ -161,45 +174,61 @@ async fn publish_one(
 pub(crate) async fn post_batch(
     State(state): State<GatewayState>,
     poster: Poster,
+    wait: Wait,
     headers: HeaderMap,
     body: JsonBody,
-) -> Result<Response, Problem> {
+) -> Answer {
     let key = idempotency_key(&headers)?;
     // A full batch takes tens of milliseconds to judge, too long for a thread that others
     // wait for.
     let judging = state.clone();
     let judged = tokio::task::spawn_blocking(move || entries(&judging.0, &poster, key, &body));
-    let entries = judged.await.map_err(Problem::internal)??;
-    let outcomes = publish_all(&state.0.publisher, entries).await;
+    let (entries, claim) = judged.await.map_err(Problem::internal)??;
+    let publisher = &state.0.publisher;
+    let mut outcomes = publish_all(publisher, entries, claim).await?;
     count(&outcomes);
-    Ok(batch_answer(&outcomes))
+    let mut accepted: Vec<_> = outcomes
+        .iter_mut()
+        .filter_map(|outcome| outcome.result.as_mut().ok())
+        .collect();
+    let waited = state.0.receipts.settle(&mut accepted, &wait).await;
+    Ok(wait.applied(waited, batch_answer(&publisher.topics, &outcomes)))
 }
 
-async fn publish_all(publisher: &Publisher, entries: Vec<Entry>) -> Vec<Outcome> {
-    let mut outcomes = Vec::with_capacity(entries.len());
+async fn publish_all(
+    publisher: &Publisher,
+    entries: Vec<Entry>,
+    claim: Option<Claim>,
+) -> Result<Vec<Outcome>, Problem> {
     let mut records = Vec::new();
-    let mut published = Vec::new();
-    for (at, entry) in entries.into_iter().enumerate() {
+    let mut judged = Vec::with_capacity(entries.len());
+    for entry in entries {
         let refusal = match entry.outcome {
             Ok(record) => {
                 records.push(record);
-                published.push(at);
                 None
             }
             Err(refusal) => Some(refusal),
         };
-        outcomes.push(Outcome {
-            kind: entry.kind,
-            index: entry.index,
-            event_id: entry.event_id,
-            refusal,
-        });
+        judged.push((entry.kind, entry.index, entry.event_id, refusal));
     }
-    let deliveries = publisher.publish(records).await;
-    for (at, delivery) in published.into_iter().zip(deliveries) {
-        outcomes[at].refusal = delivery.err();
-    }
-    outcomes
+    let mut published = publisher.publish(records, claim).await?.into_iter();
+    let outcome = |(kind, index, event_id, refusal)| Outcome {
+        kind,
+        index,
+        event_id,
+        result: match refusal {
+            Some(refusal) => Err(refusal),
+            None => published
+                .next()
+                .expect("a record has an outcome")
+                .map(|receipt| Settled {
+                    receipt,
+                    fate: Fate::Accepted,
+                }),
+        },
+    };
+    Ok(judged.into_iter().map(outcome).collect())
 }
 
 fn entries(
@@ -207,14 +236,16 @@ fn entries(
     Poster(identity): &Poster,
     key: Option<String>,
     body: &JsonBody,
-) -> Result<Vec<Entry>, Problem> {
+) -> Result<(Vec<Entry>, Option<Claim>), Problem> {
     let max = shared.max_batch_size;
     let mut batch = Batch::read(body.text()?, max).map_err(|error| batch_problem(error, max))?;
     let key = one_key(key, batch.batch_id.take())?;
+    let claim = key
+        .as_deref()
+        .map(|key| Claim::new(identity, key, "batch", &body.0));
     let ids = EventIds::new(identity, key);
-    Ok(shared
-        .judge(identity, batch.timestamp)
-        .entries(&batch, &ids))
+    let judge = shared.judge(identity, batch.timestamp);
+    Ok((judge.entries(&batch, &ids), claim))
 }
 
 impl Shared {
@@ -249,9 +280,9 @@ fn batch_problem(error: BatchError, max: usize) -> Problem {
 
 fn count(outcomes: &[Outcome]) {
     for outcome in outcomes {
-        match &outcome.refusal {
-            None => count_accepted(outcome.kind),
-            Some(refusal) => count_refused(outcome.kind, refusal.code()),
+        match &outcome.result {
+            Ok(_) => count_accepted(outcome.kind),
+            Err(refusal) => count_refused(outcome.kind, refusal.code()),
         }
     }
 }

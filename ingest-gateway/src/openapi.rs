@@ -11,13 +11,16 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use crate::handlers;
+use crate::{
+    handlers,
+    receipts::{ReceiptsApi, Waiting},
+};
 
 #[derive(OpenApi)]
 #[openapi(
     paths(handlers::post_command, handlers::post_agent, handlers::post_batch),
     components(schemas(events::ProductivityMetric, events::UserSession)),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Waiting),
     tags((name = "ingest", description = "Posting events"))
 )]
 struct Api;
@@ -46,7 +49,9 @@ pub(crate) use self::{
 
 /// The gateway's calls, their bodies and their answers.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Api::openapi()
+    let mut api = Api::openapi();
+    api.merge(ReceiptsApi::openapi());
+    api
 }
 
 #[cfg(test)]
@@ -174,12 +179,21 @@ mod tests {
         for (path, statuses) in [
             (
                 "commands",
-                &["202", "400", "401", "403", "413", "415", "503"][..],
+                &[
+                    "200", "202", "400", "401", "403", "413", "415", "422", "503",
+                ][..],
             ),
-            ("agents", &["202", "400", "401", "403", "413", "415", "503"]),
+            (
+                "agents",
+                &[
+                    "200", "202", "400", "401", "403", "413", "415", "422", "503",
+                ],
+            ),
             (
                 "batch",
-                &["202", "207", "400", "401", "403", "413", "415", "503"],
+                &[
+                    "200", "202", "207", "400", "401", "403", "413", "415", "422", "503",
+                ],
             ),
         ] {
             let call = &api["paths"][format!("/api/metrics/{path}")]["post"];

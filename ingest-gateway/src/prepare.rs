@@ -8,7 +8,7 @@ use platform::{
 };
 use schemas::{
     Event, EventKind, Timestamp, codec,
-    event::{JsonDefaults, ValidationContext},
+    event::{Common, JsonDefaults, ValidationContext},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -37,6 +37,7 @@ pub(crate) struct Judge<'a> {
 pub(crate) struct Record {
     pub(crate) kind: EventKind,
     pub(crate) event_id: Uuid,
+    pub(crate) common: Common,
     pub(crate) key: String,
     /// In the Confluent wire format.
     pub(crate) payload: Vec<u8>,
@@ -80,6 +81,7 @@ impl Judge<'_> {
         Ok(Record {
             kind,
             event_id: common.event_id,
+            common,
             key: event.key(),
             payload: frame(self.schema_ids[kind as usize], &avro),
         })

@@ -1,38 +1,68 @@
-//! Records to Kafka, and what came of each.
+//! Records to Kafka, and what came of each: its receipt, or why it has none.
 
 use std::{sync::Arc, time::Instant};
 
+use chrono::Utc;
 use futures_util::future::join_all;
 use platform::{
     kafka::producer::{Delivery, DeliveryError, EnqueueError, EventProducer},
     telemetry::names,
 };
-use schemas::EventKind;
+use schemas::Timestamp;
 
-use crate::{prepare::Record, refusal::Refusal};
+use crate::{
+    idempotency::{Claim, Reused, UsedKeys},
+    prepare::Record,
+    receipts::{Book, Place, Receipt},
+    refusal::Refusal,
+};
 
 /// Publishes records to the topics of their kinds.
 pub(crate) struct Publisher {
     pub(crate) producer: Arc<EventProducer>,
     /// In the order of [`EventKind::ALL`].
     pub(crate) topics: [String; 4],
+    pub(crate) keys: UsedKeys,
+    pub(crate) book: Arc<Book>,
 }
 
 impl Publisher {
-    /// Publishes the records and waits for every acknowledgement. All are queued before the
-    /// first is waited for: they keep their order within a partition and share one linger.
-    pub(crate) async fn publish(&self, records: Vec<Record>) -> Vec<Result<(), Refusal>> {
+    /// Publishes the records of a request, under the key it claims, and waits for every
+    /// acknowledgement. The receipts are in the book when it returns.
+    ///
+    /// # Errors
+    /// The key was used for another payload; nothing is published then.
+    pub(crate) async fn publish(
+        &self,
+        records: Vec<Record>,
+        claim: Option<Claim>,
+    ) -> Result<Vec<Result<Receipt, Refusal>>, Reused> {
+        let claim = claim.filter(|_| !records.is_empty());
+        let claimed = match &claim {
+            Some(claim) => self.keys.claim(claim).await?,
+            None => false,
+        };
+        let outcomes = self.publish_all(records).await;
+        self.book.note(outcomes.iter().flatten());
+        // Without an answer the records may be in the log: the key stays with this payload.
+        let in_log = |outcome: &Result<_, _>| matches!(outcome, Ok(_) | Err(Refusal::Unavailable));
+        if let Some(claim) = claim.filter(|_| claimed && !outcomes.iter().any(in_log)) {
+            self.keys.release(&claim).await;
+        }
+        Ok(outcomes)
+    }
+
+    /// All are queued before the first is waited for: they keep their order within a
+    /// partition and share one linger.
+    async fn publish_all(&self, records: Vec<Record>) -> Vec<Result<Receipt, Refusal>> {
         let began = Instant::now();
         let queued: Vec<_> = records
             .into_iter()
-            .map(|record| {
-                self.enqueue(&record)
-                    .map(|delivery| (record.kind, delivery))
-            })
+            .map(|record| self.enqueue(&record).map(|delivery| (record, delivery)))
             .collect();
         let outcomes = join_all(queued.into_iter().map(async |queued| {
-            let (kind, delivery) = queued?;
-            acknowledged(kind, delivery, began).await
+            let (record, delivery) = queued?;
+            acknowledged(&record, delivery, began).await
         }))
         .await;
         log_failures(&outcomes);
@@ -47,11 +77,17 @@ impl Publisher {
     }
 }
 
-async fn acknowledged(kind: EventKind, delivery: Delivery, began: Instant) -> Result<(), Failure> {
-    delivery.await.map_err(Failure::from)?;
-    metrics::histogram!(names::PUBLISH_DURATION, "kind" => kind.as_str())
+async fn acknowledged(
+    record: &Record,
+    delivery: Delivery,
+    began: Instant,
+) -> Result<Receipt, Failure> {
+    let (partition, offset) = delivery.await.map_err(Failure::from)?;
+    metrics::histogram!(names::PUBLISH_DURATION, "kind" => record.kind.as_str())
         .record(began.elapsed().as_secs_f64());
-    Ok(())
+    let now = Timestamp::try_from(Utc::now()).expect("this is before the year 10000");
+    let place = Place { partition, offset };
+    Ok(Receipt::new(record.kind, &record.common, place, now))
 }
 
 /// What the client is told, the metric's label, and the log's text.
@@ -84,7 +120,7 @@ impl From<DeliveryError> for Failure {
 }
 
 /// Once a request: a broker that is away fails thousands of events with one cause.
-fn log_failures(outcomes: &[Result<(), Failure>]) {
+fn log_failures<T>(outcomes: &[Result<T, Failure>]) {
     let failures: Vec<_> = outcomes.iter().filter_map(|o| o.as_ref().err()).collect();
     for Failure(_, reason, _) in &failures {
         metrics::counter!(names::PUBLISH_FAILURES, "reason" => *reason).increment(1);

@@ -16,4 +16,6 @@ mod operations;
 #[cfg(test)]
 mod pipeline;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod rollups_equal_raw;

@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 pub(crate) use platform::http::problem::{FieldError, ProblemBody as Problem};
 
+use crate::receipts::Place;
+
 /// The event, or the request, has faults: `code` is `invalid_event`, `malformed_json`,
 /// `invalid_idempotency_key` or `incomplete_body`.
 #[derive(Serialize, ToSchema)]
@@ -46,7 +48,13 @@ pub(crate) enum EventKind {
 #[serde(rename_all = "snake_case")]
 #[allow(dead_code, reason = "documentation")]
 pub(crate) enum ResultStatus {
+    /// The log has it.
     Accepted,
+    /// Waited for: the database has it.
+    Stored,
+    /// Waited for: it was accepted, and admission refused it. It never counts.
+    DeadLettered,
+    /// It is nowhere.
     Rejected,
 }
 
@@ -61,12 +69,38 @@ pub(crate) struct EventResult {
     #[schema(required)]
     event_id: Option<Uuid>,
     status: ResultStatus,
-    /// Of a rejected event: what it would have been answered with alone. 503: send it again
-    /// later, with this `event_id`; any other: mend it first.
+    /// Unless rejected: where the log has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    topic: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    partition: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    offset: Option<i64>,
+    /// Of an event that was stored before: where the record is that counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    duplicate_of: Option<Place>,
+    /// Of a dead letter: why, for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reason: Option<String>,
+    /// Of a dead letter: why, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    message: Option<String>,
+    /// Of a dead letter: which part of Flowmeter refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    stage: Option<String>,
+    /// Of a rejected event or dead letter: what it would have been answered with alone. 503:
+    /// send it again later, with this `event_id`; any other: mend it first.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     http_status: Option<u16>,
-    /// Of a rejected event: why, for programs. `invalid_event`, `duplicate_event_id`,
+    /// Likewise: why, for programs. `invalid_event`, `duplicate_event_id`, `dead_lettered`,
     /// `event_too_large`, `not_as_itself`, `not_your_team`, `broker_unavailable`,
     /// `queue_full` or `internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,8 +117,14 @@ pub(crate) struct EventResult {
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "documentation")]
 pub(crate) struct BatchAnswer {
+    /// What the log has; `stored` and `dead_lettered` are among these.
     accepted: u32,
+    /// What is nowhere.
     rejected: u32,
+    /// What was seen in the database while it was waited for.
+    stored: u32,
+    /// What was seen among the dead letters while it was waited for.
+    dead_lettered: u32,
     results: Vec<EventResult>,
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Harness {
     pub(super) health: Health,
     config: GatewayConfig,
     app: Router,
-    topics: TestTopics,
+    pub(super) topics: TestTopics,
 }
 
 pub(super) struct Answer {
@@ -82,11 +82,17 @@ pub(super) fn id(value: &Value) -> Uuid {
 pub(super) struct Stored {
     pub(super) key: String,
     pub(super) event: Event,
+    /// Partition and offset.
+    pub(super) place: (i32, i64),
 }
 
 impl Harness {
     pub(super) async fn start() -> Self {
-        let harness = Self::with(&[]).await;
+        Self::start_with(&[]).await
+    }
+
+    pub(super) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let harness = Self::with(settings).await;
         for kind in EventKind::ALL {
             let name = format!("metrics.{}", kind.topic());
             harness.topics.create(&name, PARTITIONS).await;
@@ -123,13 +129,30 @@ impl Harness {
     }
 
     pub(super) fn token(&self, role: Role) -> String {
+        self.token_of(ORGANIZATION, ME, role)
+    }
+
+    fn token_of(&self, organization_id: Uuid, user_id: Uuid, role: Role) -> String {
         let identity = Identity {
-            user_id: ME,
-            organization_id: ORGANIZATION,
+            user_id,
+            organization_id,
             role,
             team_ids: Some(vec![TEAM]),
         };
         issue(&self.config.jwt, &identity, Duration::from_secs(60)).unwrap()
+    }
+
+    /// Asks where an event is, as somebody.
+    pub(super) async fn event(
+        &self,
+        (organization, user, role): (Uuid, Uuid, Role),
+        id: impl std::fmt::Display,
+    ) -> Answer {
+        let bearer = format!("Bearer {}", self.token_of(organization, user, role));
+        let request = Request::get(format!("/api/metrics/events/{id}"))
+            .header("authorization", bearer)
+            .body(Body::empty());
+        self.answer(request.unwrap()).await
     }
 
     /// A post by a developer.
@@ -163,7 +186,10 @@ impl Harness {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(body.into()).unwrap();
+        self.answer(request.body(body.into()).unwrap()).await
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Answer {
         let response = self.app.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 16 << 20).await.unwrap();
@@ -183,20 +209,20 @@ impl Harness {
         let url = required_env("SCHEMA_REGISTRY_URL");
         let registry = RegistryClient::new(&url, Duration::from_secs(5)).unwrap();
         let mut stored = Vec::new();
-        for (key, payload) in records {
+        for (key, payload, place) in records {
             let (SchemaRef::Id(id), avro) = split(&payload, None).unwrap() else {
                 panic!("not framed with an id");
             };
             let schema = registry.schema_by_id(id).await.unwrap();
             let writer = WriterSchema::parse(&schema).unwrap();
             let event = decode_event(kind, &writer, avro).unwrap();
-            stored.push(Stored { key, event });
+            stored.push(Stored { key, event, place });
         }
         stored
     }
 }
 
-fn read_all(topic: &str) -> Vec<(String, Vec<u8>)> {
+fn read_all(topic: &str) -> Vec<(String, Vec<u8>, (i32, i64))> {
     let consumer: BaseConsumer = kafka()
         .base()
         .set("group.id", topic)
@@ -225,7 +251,8 @@ fn read_all(topic: &str) -> Vec<(String, Vec<u8>)> {
         if let Some(record) = consumer.poll(Duration::from_millis(100)) {
             let record = record.unwrap();
             let key = String::from_utf8(record.key().unwrap().to_vec()).unwrap();
-            records.push((key, record.payload().unwrap().to_vec()));
+            let place = (record.partition(), record.offset());
+            records.push((key, record.payload().unwrap().to_vec(), place));
         }
     }
     records

@@ -96,6 +96,9 @@ mod tests {
         histogram!(names::END_TO_END_DELAY).record(100.0);
         counter!(names::RATE_LIMIT_REFUSALS, "class" => "read", "level" => "user").increment(1);
         gauge!(names::RATE_LIMIT_FALLBACK).increment(0.0);
+        gauge!(names::RECEIPTS_KEPT).set(1.0);
+        counter!(names::WAITS, "outcome" => "stored").increment(1);
+        histogram!(names::WAIT_DURATION).record(0.02);
         handle.run_upkeep();
         render(&handle)
     }

@@ -49,6 +49,12 @@ pub const END_TO_END_DELAY: &str = "flowmeter_end_to_end_delay_seconds";
 pub const RATE_LIMIT_REFUSALS: &str = "flowmeter_rate_limit_refusals_total";
 /// Limiters of this process that count alone because their Redis is away.
 pub const RATE_LIMIT_FALLBACK: &str = "flowmeter_rate_limit_fallback";
+/// Receipts of accepted events in the gateway's memory.
+pub const RECEIPTS_KEPT: &str = "flowmeter_receipts_kept";
+/// Events that were to be waited for until they are stored, by `outcome`.
+pub const WAITS: &str = "flowmeter_waits_total";
+/// Seconds from an event's acceptance until it was seen to be stored, of events waited for.
+pub const WAIT_DURATION: &str = "flowmeter_wait_duration_seconds";
 /// Always 1, with the `version` as label.
 pub const BUILD_INFO: &str = "flowmeter_build_info";
 
@@ -158,6 +164,21 @@ pub(super) fn describe() {
         RATE_LIMIT_FALLBACK,
         Unit::Count,
         "Limiters that count alone because Redis is away."
+    );
+    describe_gauge!(
+        RECEIPTS_KEPT,
+        Unit::Count,
+        "Receipts of accepted events in the gateway's memory."
+    );
+    describe_counter!(
+        WAITS,
+        Unit::Count,
+        "Events to be waited for until stored, by outcome."
+    );
+    describe_histogram!(
+        WAIT_DURATION,
+        Unit::Seconds,
+        "Time from an event's acceptance until it was seen stored, of events waited for."
     );
     describe_gauge!(BUILD_INFO, Unit::Count, "Always 1; the version is a label.");
 }
