@@ -152,7 +152,13 @@ impl World {
         crate::health::watch(&health, &tenants);
         let verifier = Arc::new(Verifier::start(&jwt).unwrap());
         Self {
-            app: crate::service::router(tenants, verifier, limiter, Duration::from_secs(1), &health),
+            app: crate::service::router(
+                tenants,
+                verifier,
+                limiter,
+                Duration::from_secs(1),
+                &health,
+            ),
             database,
             pool,
             jwt,
