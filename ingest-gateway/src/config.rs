@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::config::{Env, HttpConfig, JwtConfig, KafkaConfig, data_retention};
+use platform::config::{Env, HttpConfig, IntakeConfig, JwtConfig, KafkaConfig, data_retention};
 
 const LONGEST_PUBLISH: Duration = Duration::from_secs(10);
 const SHORTEST_PUBLISH: Duration = Duration::from_millis(100);
@@ -21,6 +21,8 @@ pub struct GatewayConfig {
     /// `PUBLISH_TIMEOUT_MS`, below `REQUEST_TIMEOUT_MS`; default half of that, at most 10 s:
     /// how long the broker may take to acknowledge.
     pub publish_timeout: Duration,
+    /// How much is taken in at once.
+    pub intake: IntakeConfig,
 }
 
 impl GatewayConfig {
@@ -33,6 +35,7 @@ impl GatewayConfig {
             max_batch_size: env.number("MAX_BATCH_SIZE", 1000, 1..=10_000),
             retention: data_retention(env),
             publish_timeout: publish_timeout(env, request_timeout),
+            intake: IntakeConfig::from_env(env),
         }
     }
 }

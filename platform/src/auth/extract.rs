@@ -22,7 +22,9 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let token = bearer_token(&parts.headers)?;
-        Ok(Arc::<Verifier>::from_ref(state).verify(token)?)
+        let identity = Arc::<Verifier>::from_ref(state).verify(token)?;
+        crate::http::notes::organization(identity.organization_id);
+        Ok(identity)
     }
 }
 

@@ -7,13 +7,15 @@
 
 mod env;
 mod faults;
+mod http;
 mod sections;
 mod stores;
 
 pub use env::Env;
 pub use faults::{ConfigFault, ConfigFaults};
+pub use http::{AdminConfig, CorsOrigins, HttpConfig, IntakeConfig};
 pub use sections::{
-    AdminConfig, HttpConfig, JWT_SECRET_MIN_BYTES, JwtConfig, LogConfig, LogFormat,
-    ServiceIdentity, data_retention, deprecated_variables,
+    JWT_SECRET_MIN_BYTES, JwtConfig, LogConfig, LogFormat, ServiceIdentity, data_retention,
+    deprecated_variables,
 };
 pub use stores::{DatabaseConfig, KafkaConfig, KafkaProperties};

@@ -94,6 +94,9 @@ mod tests {
         counter!(names::SINK_ROWS, "table" => "t").increment(1);
         histogram!(names::QUERY_DURATION, "query" => "aggregated").record(0.02);
         histogram!(names::END_TO_END_DELAY).record(100.0);
+        gauge!(names::REQUESTS_IN_FLIGHT).set(1.0);
+        gauge!(names::BYTES_IN_FLIGHT).set(1.0);
+        counter!(names::OVERLOAD_REFUSALS, "cause" => "bytes").increment(1);
         handle.run_upkeep();
         render(&handle)
     }

@@ -39,6 +39,12 @@ pub const QUERY_DURATION: &str = "flowmeter_query_duration_seconds";
 pub const END_TO_END_DELAY: &str = "flowmeter_end_to_end_delay_seconds";
 /// Always 1, with the `version` as label.
 pub const BUILD_INFO: &str = "flowmeter_build_info";
+/// Calls let in by the overload limits and not answered yet.
+pub const REQUESTS_IN_FLIGHT: &str = "flowmeter_http_requests_in_flight";
+/// Memory reserved for bodies and the records made of them.
+pub const BYTES_IN_FLIGHT: &str = "flowmeter_http_bytes_in_flight";
+/// Calls answered with 503 at once, by `cause`: `requests` or `bytes`.
+pub const OVERLOAD_REFUSALS: &str = "flowmeter_overload_refusals_total";
 
 /// Bounds of the histogram buckets, in seconds: fine below a second, where
 /// the promises are, and up to the timeouts.
@@ -116,6 +122,21 @@ pub(super) fn describe() {
         END_TO_END_DELAY,
         Unit::Seconds,
         "Time from a record's log time until it is stored."
+    );
+    describe_gauge!(
+        REQUESTS_IN_FLIGHT,
+        Unit::Count,
+        "Calls let in by the overload limits and not answered yet."
+    );
+    describe_gauge!(
+        BYTES_IN_FLIGHT,
+        Unit::Bytes,
+        "Memory reserved for bodies and the records made of them."
+    );
+    describe_counter!(
+        OVERLOAD_REFUSALS,
+        Unit::Count,
+        "Calls refused for overload, by cause."
     );
     describe_gauge!(BUILD_INFO, Unit::Count, "Always 1; the version is a label.");
 }
