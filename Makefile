@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test unit bench lint deny stack down status reset
+.PHONY: help run test unit bench fuzz lint deny stack down status reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ unit: ## the tests that need no stack
 
 bench: ## what an event costs in each stage, in one run
 	cargo bench --package benches --locked
+
+fuzz: ## feed every parser of foreign input with hostile bytes, FUZZ_SECONDS (60) each
+	@scripts/fuzz
 
 lint: ## format, clippy, scripts and deployment files
 	cargo fmt --all --check

@@ -3,7 +3,8 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use platform::config::{
-    DatabaseConfig, Env, HttpConfig, JwtConfig, KafkaConfig, RateLimitConfig, data_retention,
+    DatabaseConfig, Env, HttpConfig, IntakeConfig, JwtConfig, KafkaConfig, RateLimitConfig,
+    data_retention,
 };
 
 use crate::receipts::WaitLimits;
@@ -44,6 +45,8 @@ pub struct GatewayConfig {
     /// `IDEMPOTENCY_KEYS_KEPT`, default 100 000: the most keys remembered, in about 400
     /// bytes each; none is remembered longer than a day.
     pub idempotency_keys_kept: u64,
+    /// How much is taken in at once.
+    pub intake: IntakeConfig,
 }
 
 impl GatewayConfig {
@@ -62,6 +65,7 @@ impl GatewayConfig {
             longest_wait: request_timeout - (request_timeout / 10).min(LONGEST_MARGIN),
             receipts_kept: env.number("RECEIPTS_KEPT", 100_000, 1..=100_000_000),
             idempotency_keys_kept: env.number("IDEMPOTENCY_KEYS_KEPT", 100_000, 1..=100_000_000),
+            intake: IntakeConfig::from_env(env),
         }
     }
 

@@ -5,12 +5,18 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, anyhow};
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef},
+    extract::FromRef,
+    middleware::from_fn_with_state,
     routing::{get, post},
 };
 use platform::{
     auth::Verifier,
-    http::health::{CheckDetail, Health},
+    http::{
+        body::Limits,
+        budget::Budget,
+        health::{CheckDetail, Health},
+        overload,
+    },
     kafka::{
         client::KafkaClientConfig,
         producer::{EventProducer, ProducerSettings},
@@ -38,6 +44,8 @@ const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
 /// The ingest gateway: its routes, and the producer behind them.
 pub struct Gateway {
     state: GatewayState,
+    budget: Arc<Budget>,
+    body_timeout: Duration,
 }
 
 /// What the handlers share.
@@ -107,13 +115,19 @@ impl Gateway {
         };
         Ok(Self {
             state: GatewayState(Arc::new(shared)),
+            budget: overload::budget(&config.intake),
+            body_timeout: config.intake.body_timeout,
         })
     }
 
     /// The routes, with their state and limits; for `platform::http::layers` to surround.
     pub fn router(&self) -> Router {
-        let single = DefaultBodyLimit::max(MAX_EVENT_BYTES);
-        let batch = DefaultBodyLimit::max(MAX_BATCH_BYTES);
+        let at_most = |bytes| {
+            let timeout = self.body_timeout;
+            Limits { bytes, timeout }.layer()
+        };
+        let single = at_most(MAX_EVENT_BYTES);
+        let batch = at_most(MAX_BATCH_BYTES);
         Router::new()
             .route(
                 "/api/metrics/commands",
@@ -127,6 +141,11 @@ impl Gateway {
                 "/api/metrics/batch",
                 post(handlers::post_batch).layer(batch),
             )
+            // Around all of the above, before a token or a body is looked at.
+            .layer(from_fn_with_state(
+                Arc::clone(&self.budget),
+                overload::limit,
+            ))
             .route("/api/metrics/events/{event_id}", get(receipts::get_event))
             .with_state(self.state.clone())
     }

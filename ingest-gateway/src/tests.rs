@@ -1,6 +1,7 @@
 //! The gateway on a real Kafka and a real registry.
 
 mod harness;
+mod hostile_bodies;
 mod idempotency;
 mod receipts;
 
@@ -272,11 +273,6 @@ async fn what_is_no_json_event_is_refused() {
         assert_eq!(answer.code(), (415, "unsupported_media_type"));
         let text = ("content-type", "text/plain");
         let answer = harness.send(call, &[token, text], event.clone()).await;
-        assert_eq!(answer.code(), (415, "unsupported_media_type"));
-        let gzip = ("content-encoding", "gzip");
-        let answer = harness
-            .send(call, &[token, json, gzip], event.clone())
-            .await;
         assert_eq!(answer.code(), (415, "unsupported_media_type"));
         for body in [&b""[..], b"{", b"{} {}", b"\"\xff\""] {
             let answer = harness.send(call, &[token, json], body.to_vec()).await;

@@ -19,7 +19,9 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let token = bearer_token(&parts.headers).inspect_err(|error| error.observe())?;
-        Ok(Arc::<Verifier>::from_ref(state).verify(token).await?)
+        let identity = Arc::<Verifier>::from_ref(state).verify(token).await?;
+        crate::http::notes::organization(identity.organization_id);
+        Ok(identity)
     }
 }
 

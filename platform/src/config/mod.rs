@@ -7,6 +7,7 @@
 
 mod env;
 mod faults;
+mod http;
 mod jwt;
 mod rate_limit;
 mod sections;
@@ -14,10 +15,8 @@ mod stores;
 
 pub use env::Env;
 pub use faults::{ConfigFault, ConfigFaults};
+pub use http::{AdminConfig, CorsOrigins, HttpConfig, IntakeConfig};
 pub use jwt::{JWT_SECRET_MIN_BYTES, JwksConfig, JwtConfig, JwtKeys};
 pub use rate_limit::{ClassLimits, RateLimitConfig, redis_url};
-pub use sections::{
-    AdminConfig, HttpConfig, LogConfig, LogFormat, ServiceIdentity, data_retention,
-    deprecated_variables,
-};
+pub use sections::{LogConfig, LogFormat, ServiceIdentity, data_retention, deprecated_variables};
 pub use stores::{DatabaseConfig, KafkaConfig, KafkaProperties};

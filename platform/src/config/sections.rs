@@ -1,90 +1,11 @@
-//! The sections that services share: HTTP, logs, identity.
+//! The sections that services share: logs, identity.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use super::Env;
-
-const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// Where a service listens, and how long it waits for its clients.
-#[derive(Debug, Clone)]
-pub struct HttpConfig {
-    /// `HOST`, default 127.0.0.1: who is to be reached from outside says so.
-    pub host: IpAddr,
-    /// `PORT`, default 3000; 0 picks a free one.
-    pub port: u16,
-    /// `HEADER_TIMEOUT_MS`, default 30 000: how long a connection may take to
-    /// send a request's head. A connection kept alive may idle as long.
-    pub header_timeout: Duration,
-    /// `REQUEST_TIMEOUT_MS`, default 30 000: from a request's head to the
-    /// answer's head. A streamed answer may take longer.
-    pub request_timeout: Duration,
-    /// `MAX_CONNECTIONS`, default 4096: more wait in the listen queue.
-    pub max_connections: usize,
-}
-
-impl HttpConfig {
-    /// Reads the section.
-    pub fn from_env(env: &mut Env) -> Self {
-        let wait = Duration::from_millis(10)..=Duration::from_secs(3600);
-        Self {
-            host: address(env, "HOST", LOCALHOST),
-            port: env.number("PORT", 3000, 0..=u16::MAX),
-            header_timeout: env.millis("HEADER_TIMEOUT_MS", Duration::from_secs(30), wait.clone()),
-            request_timeout: env.millis("REQUEST_TIMEOUT_MS", Duration::from_secs(30), wait),
-            max_connections: env.number("MAX_CONNECTIONS", 4096, 1..=1_000_000),
-        }
-    }
-}
-
-/// Where `/metrics` and the health checks are served, apart from users.
-#[derive(Debug, Clone)]
-pub struct AdminConfig {
-    /// `ADMIN_HOST`, default that of `HOST`.
-    pub host: IpAddr,
-    /// `ADMIN_PORT`, default 9100; 0 picks a free one.
-    pub port: u16,
-}
-
-impl AdminConfig {
-    /// Reads the section.
-    pub fn from_env(env: &mut Env) -> Self {
-        let host = address(env, "HOST", LOCALHOST);
-        Self {
-            host: address(env, "ADMIN_HOST", host),
-            port: env.number("ADMIN_PORT", 9100, 0..=u16::MAX),
-        }
-    }
-
-    /// What the HTTP server needs for the admin port.
-    #[must_use]
-    pub fn http(&self) -> HttpConfig {
-        HttpConfig {
-            host: self.host,
-            port: self.port,
-            header_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(10),
-            max_connections: 64,
-        }
-    }
-}
-
-fn address(env: &mut Env, name: &str, default: IpAddr) -> IpAddr {
-    env.parsed(name, &default.to_string(), |value| match value {
-        // What people write; the listener itself needs an address.
-        "localhost" => Ok(LOCALHOST),
-        _ => value
-            .parse()
-            .map_err(|_| "must be an IP address, such as 127.0.0.1 or 0.0.0.0"),
-    })
-    .unwrap_or(default)
-}
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,14 +101,11 @@ pub fn deprecated_variables(env: &mut Env) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{AdminConfig, HttpConfig};
 
     #[test]
     fn without_variables_the_documented_defaults_hold() {
         let mut env = Env::from_pairs([("OTHER", "x")]);
-        let http = HttpConfig::from_env(&mut env);
-        assert_eq!((http.host, http.port), (LOCALHOST, 3000));
-        assert_eq!(http.request_timeout, Duration::from_secs(30));
-        assert_eq!(AdminConfig::from_env(&mut env).port, 9100);
         let log = LogConfig::from_env(&mut env);
         assert_eq!((log.level.as_str(), log.format), ("info", LogFormat::Text));
         assert!(deprecated_variables(&mut env).is_empty());
@@ -212,14 +130,6 @@ mod tests {
             .map(|fault| fault.name.as_str())
             .collect();
         assert_eq!(names, ["HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT"]);
-    }
-
-    #[test]
-    fn the_admin_port_listens_where_the_service_does() {
-        let mut env = Env::from_pairs([("HOST", "0.0.0.0")]);
-        assert_eq!(AdminConfig::from_env(&mut env).host.to_string(), "0.0.0.0");
-        let mut env = Env::from_pairs([("HOST", "0.0.0.0"), ("ADMIN_HOST", "::1")]);
-        assert_eq!(AdminConfig::from_env(&mut env).host.to_string(), "::1");
     }
 
     #[test]

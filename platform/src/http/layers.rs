@@ -1,5 +1,5 @@
-//! What surrounds every route: request id, metrics, log line, panic and
-//! timeout turned into problems, security headers, 404 and 405.
+//! What surrounds every route: request id and trace, metrics, one log line, panic and
+//! timeout turned into problems, security headers, CORS, 404 and 405.
 
 use std::{
     any::Any,
@@ -18,12 +18,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
-use tracing::{Instrument, debug, info_span, warn};
+use tower::util::option_layer;
+use tracing::{Instrument, Span, debug, info, info_span, warn};
 
 use super::{
     answer_headers,
+    context::Context,
+    cors,
+    notes::Notes,
     problem::Problem,
     request_id::{self, RequestId},
+    trace_context::TraceContext,
 };
 use crate::{config::HttpConfig, telemetry::names};
 
@@ -36,6 +41,7 @@ const RETRY_AFTER_TIMEOUT: Duration = Duration::from_secs(1);
 struct Surroundings {
     service: &'static str,
     request_timeout: Duration,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Surrounds one service's routes.
@@ -59,22 +65,32 @@ pub fn combined(
     services: impl IntoIterator<Item = (&'static str, Router)>,
     config: &HttpConfig,
 ) -> Router {
-    let surroundings = |service| {
-        Arc::new(Surroundings {
+    let surround = |service| {
+        let around = Surroundings {
             service,
             request_timeout: config.request_timeout,
-        })
+            headers: default_headers(config),
+        };
+        from_fn_with_state(Arc::new(around), surround)
     };
+    let cors = || option_layer(config.cors.as_ref().map(cors::layer));
     let mut joined = Router::new();
     for (service, router) in services {
-        joined = joined.merge(router.layer(from_fn_with_state(surroundings(service), surround)));
+        joined = joined.merge(router.layer(cors()).layer(surround(service)));
     }
     // After the merge, because two routers that both have fallbacks cannot be
-    // merged; and with the layer, because the one above does not reach them.
-    let layer = || from_fn_with_state(surroundings(name), surround);
+    // merged; and with the layers, because those above do not reach them.
     joined
-        .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer()))
-        .fallback((async || Problem::not_found()).layer(layer()))
+        .method_not_allowed_fallback(
+            (async || Problem::method_not_allowed())
+                .layer(cors())
+                .layer(surround(name)),
+        )
+        .fallback(
+            (async || Problem::not_found())
+                .layer(cors())
+                .layer(surround(name)),
+        )
 }
 
 async fn surround(
@@ -90,7 +106,7 @@ async fn surround(
         .as_ref()
         .map_or(UNMATCHED, MatchedPath::as_str)
         .to_owned();
-    let id = RequestId::of(request.headers());
+    let context = Context::of(request.headers());
     // The matched route and not the path, and no query: both may hold what
     // a user would not want in a log.
     let span = info_span!(
@@ -98,25 +114,62 @@ async fn surround(
         service = around.service,
         method,
         route,
-        request_id = id.as_str()
+        request_id = context.id().as_str(),
+        trace_id = context.trace().map(TraceContext::trace_id),
     );
 
     let answer = answer_headers::collect(guarded(next.run(request), around.request_timeout));
-    let mut response = id.clone().scope(answer).instrument(span.clone()).await;
+    let answer = context.clone().scope(answer).instrument(span.clone());
+    let mut response = answer.await;
 
-    add_headers(&mut response, &id);
+    add_headers(&mut response, context.id(), &around.headers);
     let status = response.status();
     let elapsed = started.elapsed();
     count(around.service, method, &route, status, elapsed);
-    let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
-    span.in_scope(|| {
-        if status.is_server_error() {
-            warn!(status = status.as_u16(), elapsed_ms, "answered");
-        } else {
-            debug!(status = status.as_u16(), elapsed_ms, "answered");
-        }
-    });
+    log(&span, &route, status, elapsed, &context.noted());
     response
+}
+
+/// The one line of a request.
+fn log(span: &Span, route: &str, status: StatusCode, elapsed: Duration, notes: &Notes) {
+    let _in_span = span.enter();
+    let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
+    let Notes {
+        organization,
+        bytes_in,
+        events_accepted,
+        events_refused,
+    } = notes;
+    let organization = organization.map(tracing::field::display);
+    let events = events_accepted + events_refused > 0;
+    let accepted = events.then_some(events_accepted);
+    let refused = events.then_some(events_refused);
+    // A macro, since the level of an event is part of its static description.
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                status = status.as_u16(),
+                elapsed_ms,
+                organization,
+                bytes_in,
+                events_accepted = accepted,
+                events_refused = refused,
+                "answered"
+            )
+        };
+    }
+    if status.is_server_error() {
+        line!(warn);
+    } else if is_asked_by_machines(route) {
+        line!(debug);
+    } else {
+        line!(info);
+    }
+}
+
+/// Health checks and scrapes, which come every few seconds and say nothing new.
+fn is_asked_by_machines(route: &str) -> bool {
+    route == "/metrics" || route.starts_with("/health/") || route.ends_with("/health")
 }
 
 /// The answer, or a problem when it panics or takes too long.
@@ -142,21 +195,45 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("without a text")
 }
 
-fn add_headers(response: &mut Response, id: &RequestId) {
+/// What an answer has unless its handler chose otherwise: assets are cached, a page allows
+/// its own scripts.
+fn default_headers(config: &HttpConfig) -> Vec<(HeaderName, HeaderValue)> {
+    // Who may read answers across origins may also embed them.
+    let resource_policy = match config.cors {
+        None => "same-origin",
+        Some(_) => "cross-origin",
+    };
+    let mut headers: Vec<_> = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            resource_policy,
+        ),
+    ]
+    .map(|(name, value)| (name, HeaderValue::from_static(value)))
+    .into();
+    let hsts = config
+        .hsts_max_age
+        .map(|age| format!("max-age={}", age.as_secs()));
+    if let Some(Ok(value)) = hsts.map(HeaderValue::try_from) {
+        headers.push((header::STRICT_TRANSPORT_SECURITY, value));
+    }
+    headers
+}
+
+fn add_headers(response: &mut Response, id: &RequestId, defaults: &[(HeaderName, HeaderValue)]) {
     let headers = response.headers_mut();
     if let Some(value) = id.header_value() {
         headers.insert(request_id::HEADER, value);
     }
-    // What a handler chose stays: assets are cached, a page is framed by none.
-    let defaults: [(HeaderName, &'static str); 3] = [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
     for (name, value) in defaults {
-        headers
-            .entry(name)
-            .or_insert(HeaderValue::from_static(value));
+        headers.entry(name).or_insert_with(|| value.clone());
     }
 }
 
@@ -190,141 +267,5 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{future::pending, net::IpAddr};
-
-    use axum::{
-        body::{Body, to_bytes},
-        routing::{get, post},
-    };
-    use serde_json::Value;
-    use tower::ServiceExt;
-
-    use super::*;
-    use crate::telemetry;
-
-    fn config() -> HttpConfig {
-        HttpConfig {
-            host: IpAddr::from([127, 0, 0, 1]),
-            port: 0,
-            header_timeout: Duration::from_secs(1),
-            request_timeout: Duration::from_millis(50),
-            max_connections: 8,
-        }
-    }
-
-    fn app() -> Router {
-        let one = Router::new()
-            .route("/shared", get(async || "read"))
-            .route("/panics", get(async || -> &'static str { panic!("hush") }))
-            .route("/stuck/{id}", get(pending::<&'static str>))
-            .route(
-                "/asset",
-                get(async || ([(header::CACHE_CONTROL, "max-age=9")], "")),
-            );
-        let two = Router::new().route("/shared", post(async || "written"));
-        combined("both", [("one", one), ("two", two)], &config())
-    }
-
-    async fn call(method: &str, path: &str) -> (Response<()>, Value) {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("x-request-id", "id-1");
-        let response = app()
-            .oneshot(request.body(Body::empty()).unwrap())
-            .await
-            .unwrap();
-        let (parts, body) = response.into_parts();
-        let body = to_bytes(body, 1 << 16).await.unwrap();
-        (
-            Response::from_parts(parts, ()),
-            serde_json::from_slice(&body).unwrap_or_default(),
-        )
-    }
-
-    #[tokio::test]
-    async fn the_request_id_is_echoed_and_in_the_problem() {
-        let (response, body) = call("GET", "/nowhere").await;
-        assert_eq!(response.headers()["x-request-id"], "id-1");
-        assert_eq!(body["instance"], "id-1");
-        let (response, _) = call("GET", "/shared").await;
-        assert_eq!(response.headers()["x-request-id"], "id-1");
-    }
-
-    #[tokio::test]
-    async fn what_is_not_there_is_a_problem() {
-        let (response, body) = call("GET", "/nowhere").await;
-        assert_eq!(
-            (response.status().as_u16(), body["code"].as_str()),
-            (404, Some("not_found"))
-        );
-        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
-        let (response, body) = call("DELETE", "/shared").await;
-        assert_eq!(
-            (response.status().as_u16(), body["code"].as_str()),
-            (405, Some("method_not_allowed"))
-        );
-        assert_eq!(response.headers()["allow"], "GET,HEAD,POST");
-    }
-
-    #[tokio::test]
-    async fn two_services_share_a_path_with_different_methods() {
-        assert_eq!(call("GET", "/shared").await.0.status(), 200);
-        assert_eq!(call("POST", "/shared").await.0.status(), 200);
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_a_500_that_tells_nothing() {
-        let (response, body) = call("GET", "/panics").await;
-        assert_eq!(
-            (response.status().as_u16(), body["code"].as_str()),
-            (500, Some("internal"))
-        );
-        assert!(!body.to_string().contains("hush"));
-    }
-
-    #[tokio::test]
-    async fn what_takes_too_long_is_a_503_that_may_be_tried_again() {
-        let (response, body) = call("GET", "/stuck/1").await;
-        assert_eq!(
-            (response.status().as_u16(), body["code"].as_str()),
-            (503, Some("timeout"))
-        );
-        assert_eq!(response.headers()["retry-after"], "1");
-    }
-
-    #[tokio::test]
-    async fn answers_are_not_stored_unless_the_handler_says_so() {
-        assert_eq!(
-            call("GET", "/shared").await.0.headers()["cache-control"],
-            "no-store"
-        );
-        assert_eq!(
-            call("GET", "/asset").await.0.headers()["cache-control"],
-            "max-age=9"
-        );
-    }
-
-    #[tokio::test]
-    async fn labels_are_routes_and_known_methods_only() {
-        let handle = telemetry::metrics::install().unwrap();
-        call("GET", "/stuck/4711").await;
-        call("GET", "/nowhere/4711").await;
-        call("BREW", "/shared").await;
-        let text = handle.render();
-        assert!(
-            text.contains("service=\"one\",method=\"GET\",route=\"/stuck/{id}\",status=\"503\""),
-            "{text}"
-        );
-        assert!(
-            text.contains("service=\"both\",method=\"GET\",route=\"unmatched\",status=\"404\""),
-            "{text}"
-        );
-        assert!(
-            text.contains("service=\"both\",method=\"other\",route=\"/shared\",status=\"405\""),
-            "{text}"
-        );
-        assert!(!text.contains("4711") && !text.contains("BREW"), "{text}");
-    }
-}
+#[path = "layers_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 use axum::{
     Json,
     extract::rejection::{JsonRejection, PathRejection, QueryRejection},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -66,6 +66,7 @@ pub struct Problem {
     members: Option<Box<Map<String, Value>>>,
     retry_after: Option<Duration>,
     challenge: Option<&'static str>,
+    headers: Option<Box<HeaderMap>>,
 }
 
 /// The body, in the words of RFC 9457 with members of our own.
@@ -101,6 +102,7 @@ impl Problem {
             members: None,
             retry_after: None,
             challenge: None,
+            headers: None,
         }
     }
 
@@ -244,6 +246,20 @@ impl Problem {
         self
     }
 
+    /// With a further header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.get_or_insert_default().insert(name, value);
+        self
+    }
+
+    /// After its answer the connection is closed: what else the client sends on it is not
+    /// worth reading.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        self.header(header::CONNECTION, HeaderValue::from_static("close"))
+    }
+
     /// The status it is answered with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -296,6 +312,7 @@ impl IntoResponse for Problem {
                 HeaderValue::from_static(challenge),
             );
         }
+        headers.extend(self.headers.map(|more| *more).unwrap_or_default());
         response
     }
 }
@@ -340,6 +357,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::http::context::Context;
 
     async fn body(response: Response) -> Value {
         serde_json::from_slice(&to_bytes(response.into_body(), 1 << 16).await.unwrap()).unwrap()
@@ -382,15 +400,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_internal_failure_tells_nothing_but_the_request_id() {
-        let id = RequestId::of(
-            &[(
-                super::super::request_id::HEADER,
-                HeaderValue::from_static("r-1"),
-            )]
-            .into_iter()
-            .collect(),
-        );
-        let response = id
+        let name = super::super::request_id::HEADER;
+        let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("r-1"))]);
+        let response = Context::of(&headers)
             .scope(async { Problem::internal(anyhow::anyhow!("password hush")).into_response() })
             .await;
         assert_eq!(response.status(), 500);

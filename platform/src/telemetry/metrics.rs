@@ -99,6 +99,9 @@ mod tests {
         gauge!(names::RECEIPTS_KEPT).set(1.0);
         counter!(names::WAITS, "outcome" => "stored").increment(1);
         histogram!(names::WAIT_DURATION).record(0.02);
+        gauge!(names::REQUESTS_IN_FLIGHT).set(1.0);
+        gauge!(names::BYTES_IN_FLIGHT).set(1.0);
+        counter!(names::OVERLOAD_REFUSALS, "cause" => "bytes").increment(1);
         handle.run_upkeep();
         render(&handle)
     }

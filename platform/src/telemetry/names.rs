@@ -57,6 +57,12 @@ pub const WAITS: &str = "flowmeter_waits_total";
 pub const WAIT_DURATION: &str = "flowmeter_wait_duration_seconds";
 /// Always 1, with the `version` as label.
 pub const BUILD_INFO: &str = "flowmeter_build_info";
+/// Calls let in by the overload limits and not answered yet.
+pub const REQUESTS_IN_FLIGHT: &str = "flowmeter_http_requests_in_flight";
+/// Memory reserved for bodies and the records made of them.
+pub const BYTES_IN_FLIGHT: &str = "flowmeter_http_bytes_in_flight";
+/// Calls answered with 503 at once, by `cause`: `requests` or `bytes`.
+pub const OVERLOAD_REFUSALS: &str = "flowmeter_overload_refusals_total";
 
 /// Bounds of the histogram buckets, in seconds: fine below a second, where
 /// the promises are, and up to the timeouts.
@@ -179,6 +185,21 @@ pub(super) fn describe() {
         WAIT_DURATION,
         Unit::Seconds,
         "Time from an event's acceptance until it was seen stored, of events waited for."
+    );
+    describe_gauge!(
+        REQUESTS_IN_FLIGHT,
+        Unit::Count,
+        "Calls let in by the overload limits and not answered yet."
+    );
+    describe_gauge!(
+        BYTES_IN_FLIGHT,
+        Unit::Bytes,
+        "Memory reserved for bodies and the records made of them."
+    );
+    describe_counter!(
+        OVERLOAD_REFUSALS,
+        Unit::Count,
+        "Calls refused for overload, by cause."
     );
     describe_gauge!(BUILD_INFO, Unit::Count, "Always 1; the version is a label.");
 }
