@@ -8,7 +8,7 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, Url};
 use serde::Deserialize;
 
-use super::generator::Batch;
+use super::batch::Batch;
 use super::report::Report;
 
 /// How often a request is sent before its events count as refused.
