@@ -70,7 +70,7 @@ pub(crate) struct AggregatedParams {
     #[param(inline, required = false)]
     group_by: GroupByName,
     /// Of productivity metrics, only these types: at most 64, separated by
-    /// commas. Commands and agents count all the same. Refused when grouped by
+    /// commas. Other events count all the same. Refused when grouped by
     /// `command` or `agent`.
     #[param(required = false, example = "commands_per_hour,error_rate")]
     metric_types: String,
@@ -199,6 +199,9 @@ mod tests {
             ("Aggregated", "next_cursor"),
             ("Executions", "error_rate"),
             ("Metrics", "value"),
+            ("Metrics", "productivity_score"),
+            ("SessionFigures", "duration_minutes"),
+            ("SessionFigures", "productivity_score"),
         ] {
             let required = &api["components"]["schemas"][schema]["required"];
             let required = required.as_array().unwrap();

@@ -131,7 +131,7 @@ async fn every_kind_of_record_is_stored_and_a_restart_changes_nothing() {
     pipeline
         .until("select count(*) from flowmeter.user_sessions", 2)
         .await;
-    pipeline.until(MINUTE_EVENTS, 3).await;
+    pipeline.until(MINUTE_EVENTS, 5).await;
     pipeline.until(COMMANDS, 1).await;
     for (sql, wanted) in [
         (
@@ -192,8 +192,8 @@ async fn every_kind_of_record_is_stored_and_a_restart_changes_nothing() {
             .keys()
             .filter(|k| k.2 == "user")
             .count(),
-        15,
-        "three series in five windows"
+        25,
+        "five series in five windows"
     );
     let all_rows = "select sum(n)::bigint from (select count(*) n from flowmeter.command_executions \
          union all select count(*) from flowmeter.dead_letters \
@@ -206,7 +206,7 @@ async fn every_kind_of_record_is_stored_and_a_restart_changes_nothing() {
     pipeline.publish(&more).await;
     aggregator.flush(&more);
     pipeline.until(COMMANDS, 2).await;
-    pipeline.until(MINUTE_EVENTS, 4).await;
+    pipeline.until(MINUTE_EVENTS, 6).await;
     sink.stop().await;
     assert_eq!(pipeline.number(all_rows).await, before + 1);
     let all: Vec<Event> = events.into_iter().chain(more).collect();

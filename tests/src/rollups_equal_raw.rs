@@ -24,44 +24,162 @@ const WINDOWS: [(&str, &str); 5] = [
     ("1d", "1 day"),
 ];
 
-/// The numbers of one kind in one row, as text where they are exact.
-#[derive(Debug, Clone, PartialEq)]
+/// A grouping: its name, the field of the answer, the column of the raw row.
+type Group = (&'static str, &'static str, &'static str);
+
+const BY_WHO: [Group; 3] = [
+    ("none", "", "null::text"),
+    ("user", "user_id", "user_id::text"),
+    ("team", "team_id", "team_id::text"),
+];
+const BY_COMMAND: Group = ("command", "command_name", "command_name");
+const BY_AGENT: Group = ("agent", "agent_name", "agent_name");
+const BY_METRIC_TYPE: Group = ("metric_type", "metric_type", "metric_type");
+
+/// What the rows of an answer say of one kind of events, and the SQL that says it of raw rows.
+struct Told {
+    /// The kind's name in a row of the answer.
+    kind: &'static str,
+    groups: Vec<Group>,
+    /// What the raw rows are selected from.
+    from: &'static str,
+    /// Within the kind, and as aggregate expressions.
+    exact: Vec<(String, String)>,
+    /// What has quantiles within the kind, and the expression of what they are of.
+    quantiles: Option<(&'static str, &'static str)>,
+}
+
+/// Numbers that are equal, as text, and those that are estimates.
+#[derive(Debug, PartialEq)]
 struct Numbers {
-    /// Count, by status, sum, min, max, and for agents tokens and cost.
     exact: Vec<String>,
-    quantiles: [f64; 3],
+    quantiles: Option<Vec<f64>>,
 }
 
 type Rows = BTreeMap<(String, Option<String>), Numbers>;
 
-/// A grouping: its name, the field of the answer, the column of the raw row.
-const GROUPS: [(&str, &str, &str); 5] = [
-    ("none", "", "null::text"),
-    ("user", "user_id", "user_id::text"),
-    ("team", "team_id", "team_id::text"),
-    ("command", "command_name", "command_name"),
-    ("agent", "agent_name", "agent_name"),
-];
+fn told() -> [Told; 5] {
+    let by_who_and = |group: Group| BY_WHO.into_iter().chain([group]).collect();
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = |(at, sql): &(&str, &str)| (format!("/{at}"), (*sql).to_owned());
+        pairs.iter().map(owned).collect()
+    };
+    let executions = pairs(&[
+        ("count", "count(*)"),
+        ("success", "count(*) filter (where status = 'success')"),
+        ("error", "count(*) filter (where status = 'error')"),
+        ("timeout", "count(*) filter (where status = 'timeout')"),
+        ("cancelled", "count(*) filter (where status = 'cancelled')"),
+        ("execution_time_ms/sum", "sum(execution_time_ms)"),
+        ("execution_time_ms/min", "min(execution_time_ms)"),
+        ("execution_time_ms/max", "max(execution_time_ms)"),
+    ]);
+    let tokens_and_cost = pairs(&[
+        ("input_tokens", "sum(input_tokens)"),
+        ("output_tokens", "sum(output_tokens)"),
+        ("cost_usd", "trim_scale(sum(cost_usd))"),
+    ]);
+    let times = Some(("/execution_time_ms", "execution_time_ms"));
+    let count = pairs(&[("count", "count(*)")]);
+    let sessions = pairs(&[
+        ("started", "count(*) filter (where kind = 'started')"),
+        ("updated", "count(*) filter (where kind = 'updated')"),
+        ("ended", "count(*) filter (where kind = 'ended')"),
+        (
+            "commands_executed",
+            "coalesce(sum(commands_executed) filter (where kind = 'ended'), 0)",
+        ),
+    ]);
+    [
+        Told {
+            kind: "commands",
+            groups: by_who_and(BY_COMMAND),
+            from: "flowmeter.command_executions",
+            exact: executions.clone(),
+            quantiles: times,
+        },
+        Told {
+            kind: "agents",
+            groups: by_who_and(BY_AGENT),
+            from: "flowmeter.agent_interactions",
+            exact: [executions, tokens_and_cost].concat(),
+            quantiles: times,
+        },
+        Told {
+            kind: "metrics",
+            groups: BY_WHO.to_vec(),
+            from: "(select *, case when metric_type = 'productivity_score' then metric_value end \
+                as score from flowmeter.productivity_metrics) m",
+            exact: [count.clone(), figures("productivity_score", "score", "")].concat(),
+            quantiles: None,
+        },
+        Told {
+            kind: "metrics",
+            groups: vec![BY_METRIC_TYPE],
+            from: "flowmeter.productivity_metrics",
+            exact: [count, figures("value", "metric_value", "")].concat(),
+            quantiles: None,
+        },
+        Told {
+            kind: "sessions",
+            groups: BY_WHO.to_vec(),
+            from: "(select *, case when kind = 'ended' then productivity_score end as score, \
+                case when kind = 'ended' then coalesce(round(duration_minutes * 60000), \
+                floor(extract(epoch from session_end - session_start) * 1000)::float8) end as ms \
+                from flowmeter.user_sessions) s",
+            exact: [
+                sessions,
+                figures("productivity_score", "score", ""),
+                figures("duration_minutes", "ms", " / 60000"),
+            ]
+            .concat(),
+            quantiles: Some(("/duration_minutes", "ms / 60000")),
+        },
+    ]
+}
 
-fn answered(rows: &[Value], kind: &str, group: &str) -> Rows {
+/// Count, sum, extremes and mean of those that are not null, which are floating-point
+/// numbers, each then divided as `scale` says; all null when there are none.
+fn figures(at: &str, value: &str, scale: &str) -> Vec<(String, String)> {
+    let sum = format!("sum({value}::numeric)::float8{scale}");
+    [
+        ("count", format!("nullif(count({value}), 0)")),
+        ("sum", sum.clone()),
+        ("min", format!("min({value}){scale}")),
+        ("max", format!("max({value}){scale}")),
+        ("mean", format!("{sum} / nullif(count({value}), 0)")),
+    ]
+    .map(|(name, sql)| (format!("/{at}/{name}"), sql))
+    .to_vec()
+}
+
+/// As PostgreSQL writes it.
+fn text(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "null".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(number) if number.is_u64() => number.to_string(),
+        Some(number) => number.as_f64().unwrap().to_string(),
+    }
+}
+
+fn answered(rows: &[Value], told: &Told, field: &str) -> Rows {
     let mut found = Rows::new();
     for row in rows {
-        let numbers = &row[kind];
-        if numbers["count"] == 0 {
+        let kind = &row[told.kind];
+        let exact = told.exact.iter().map(|(at, _)| text(kind.pointer(at)));
+        let exact: Vec<String> = exact.collect();
+        // Something else happened there.
+        if exact.iter().all(|number| number == "0" || number == "null") {
             continue;
         }
-        let time = &numbers["execution_time_ms"];
-        let mut exact: Vec<String> = ["count", "success", "error", "timeout", "cancelled"]
-            .map(|name| numbers[name].to_string())
-            .to_vec();
-        exact.extend(["sum", "min", "max"].map(|name| time[name].to_string()));
-        if kind == "agents" {
-            exact.extend(["input_tokens", "output_tokens"].map(|name| numbers[name].to_string()));
-            exact.push(numbers["cost_usd"].as_str().unwrap().to_owned());
-        }
-        let quantiles = ["p50", "p95", "p99"].map(|name| time[name].as_f64().unwrap());
+        let times = told.quantiles.and_then(|(at, _)| kind.pointer(at));
+        let quantiles = times.filter(|times| !times.is_null()).map(|times| {
+            let quantile = |name| times[name].as_f64().unwrap();
+            ["p50", "p95", "p99"].map(quantile).to_vec()
+        });
         let bucket: DateTime<Utc> = row["bucket_start"].as_str().unwrap().parse().unwrap();
-        let key = (bucket.to_rfc3339(), row[group].as_str().map(str::to_owned));
+        let key = (bucket.to_rfc3339(), row[field].as_str().map(str::to_owned));
         let numbers = Numbers { exact, quantiles };
         assert!(found.insert(key, numbers).is_none(), "a group came twice");
     }
@@ -71,27 +189,24 @@ fn answered(rows: &[Value], kind: &str, group: &str) -> Rows {
 async fn from_sql(
     pipeline: &Pipeline,
     organization: Uuid,
-    kind: &str,
+    told: &Told,
     interval: &str,
     column: &str,
 ) -> Rows {
-    let (table, more) = match kind {
-        "commands" => ("command_executions", "'' as more"),
-        _ => (
-            "agent_interactions",
-            "sum(input_tokens)::text || ' ' || sum(output_tokens)::text || ' ' || trim_scale(sum(cost_usd))::text as more",
-        ),
-    };
+    let exact: Vec<String> = told
+        .exact
+        .iter()
+        .map(|(_, sql)| format!("coalesce(({sql})::text, 'null')"))
+        .collect();
+    let quantiles = told.quantiles.map_or("null".to_owned(), |(_, of)| {
+        format!("percentile_disc(array[0.5, 0.95, 0.99]) within group (order by {of})")
+    });
     let sql = format!(
-        "select date_bin('{interval}', \"timestamp\", 'epoch'::timestamptz) as bucket, {column} as key, \
-         count(*)::text || ' ' || (count(*) filter (where status = 'success'))::text \
-         || ' ' || (count(*) filter (where status = 'error'))::text \
-         || ' ' || (count(*) filter (where status = 'timeout'))::text \
-         || ' ' || (count(*) filter (where status = 'cancelled'))::text \
-         || ' ' || sum(execution_time_ms)::text || ' ' || min(execution_time_ms)::text \
-         || ' ' || max(execution_time_ms)::text as exact, {more}, \
-         percentile_disc(array[0.5, 0.95, 0.99]) within group (order by execution_time_ms)::float8[] as quantiles \
-         from flowmeter.{table} where organization_id = $1 group by 1, 2"
+        "select date_bin('{interval}', \"timestamp\", 'epoch'::timestamptz) as bucket, \
+         {column} as key, array[{exact}] as exact, ({quantiles})::float8[] as quantiles \
+         from {from} where organization_id = $1 group by 1, 2",
+        exact = exact.join(", "),
+        from = told.from,
     );
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(organization)
@@ -101,15 +216,10 @@ async fn from_sql(
     rows.into_iter()
         .map(|row| {
             let bucket: DateTime<Utc> = row.get("bucket");
-            let text = format!(
-                "{} {}",
-                row.get::<String, _>("exact"),
-                row.get::<String, _>("more")
-            );
-            let quantiles: Vec<f64> = row.get("quantiles");
+            let quantiles: Option<Vec<Option<f64>>> = row.get("quantiles");
             let numbers = Numbers {
-                exact: text.split_whitespace().map(str::to_owned).collect(),
-                quantiles: quantiles.try_into().unwrap(),
+                exact: row.get("exact"),
+                quantiles: quantiles.and_then(|q| q.into_iter().collect()),
             };
             ((bucket.to_rfc3339(), row.get("key")), numbers)
         })
@@ -117,11 +227,14 @@ async fn from_sql(
 }
 
 fn assert_equal(answered: &Rows, raw: &Rows, what: &str) {
+    assert!(!raw.is_empty(), "{what}");
     assert_eq!(answered.len(), raw.len(), "{what}");
     for (key, raw) in raw {
         let row = &answered[key];
         assert_eq!(row.exact, raw.exact, "{what} {key:?}");
-        for (estimate, exact) in row.quantiles.iter().zip(raw.quantiles) {
+        assert_eq!(row.quantiles.is_some(), raw.quantiles.is_some(), "{what}");
+        let estimates = row.quantiles.iter().flatten();
+        for (estimate, exact) in estimates.zip(raw.quantiles.iter().flatten()) {
             assert!(
                 (estimate - exact).abs() <= 0.045 * exact,
                 "{what} {key:?}: {estimate} for {exact}"
@@ -136,23 +249,23 @@ async fn assert_rollups_equal_raw(
     organization: Uuid,
     range: &str,
 ) {
+    let all = told();
+    let [by_command, by_agent, by_type] = [BY_COMMAND, BY_AGENT, BY_METRIC_TYPE];
     for (window, interval) in WINDOWS {
-        for (group, field, column) in GROUPS {
+        for group in BY_WHO.into_iter().chain([by_command, by_agent, by_type]) {
+            let (name, field, column) = group;
             // A minute by user is as many rows as there are events.
-            if window == "1m" && group == "user" {
+            if window == "1m" && name == "user" {
                 continue;
             }
-            let query = format!("{range}&aggregation_window={window}&group_by={group}&limit=10000");
+            let query = format!("{range}&aggregation_window={window}&group_by={name}&limit=10000");
             let rows = client.aggregated(&query).await;
-            for kind in ["commands", "agents"] {
-                if matches!((group, kind), ("command", "agents") | ("agent", "commands")) {
-                    continue;
-                }
-                let raw = from_sql(pipeline, organization, kind, interval, column).await;
+            for told in all.iter().filter(|told| told.groups.contains(&group)) {
+                let raw = from_sql(pipeline, organization, told, interval, column).await;
                 assert_equal(
-                    &answered(&rows, kind, field),
+                    &answered(&rows, told, field),
                     &raw,
-                    &format!("{window} by {group}, {kind}"),
+                    &format!("{window} by {name}, {}", told.kind),
                 );
             }
         }
@@ -213,7 +326,12 @@ async fn rollups_equal_raw_data_in_every_window_and_scope() {
     .await;
     eventually("every event is a row", || async {
         let rows = pipeline
-            .number("select (select count(*) from flowmeter.command_executions) + (select count(*) from flowmeter.agent_interactions)")
+            .number(
+                "select (select count(*) from flowmeter.command_executions) \
+                 + (select count(*) from flowmeter.agent_interactions) \
+                 + (select count(*) from flowmeter.productivity_metrics) \
+                 + (select count(*) from flowmeter.user_sessions)",
+            )
             .await;
         (rows == EVENTS as i64).then_some(())
     })

@@ -9,7 +9,7 @@ use reqwest::{Client, Response, Url};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::generator::Batch;
+use super::batch::Batch;
 use super::receipts::Receipts;
 use super::report::Report;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use serde::Serialize;
 use uuid::{Builder, Uuid};
+
+use super::batch::{Agent, Batch, Command, Metric, Session};
 
 const COMMANDS: [&str; 12] = [
     "build", "test", "lint", "format", "review", "commit", "deploy", "debug", "refactor", "search",
@@ -23,6 +24,15 @@ const AGENTS: [&str; 6] = [
 /// Model, and dollars per million input and output tokens.
 const MODELS: [(&str, u64, u64); 3] = [("large", 15, 75), ("medium", 3, 15), ("small", 1, 5)];
 const INTERACTIONS: [&str; 3] = ["chat", "completion", "edit"];
+/// Metric type, unit, largest value in tenths.
+const METRICS: [(&str, &str, u32); 4] = [
+    ("productivity_score", "points", 1_000),
+    ("commands_per_hour", "1/h", 1_200),
+    ("error_rate", "percent", 1_000),
+    ("task_completion_time", "min", 4_800),
+];
+/// The longest a session takes.
+const LONGEST_SESSION_MS: i64 = 10 * 3_600_000;
 
 /// What decides a stream.
 #[derive(Debug, Clone)]
@@ -45,78 +55,24 @@ pub struct Generator {
     users: Vec<User>,
     until: DateTime<Utc>,
     span_ms: i64,
+    /// Sessions that started and did not end yet.
+    open: Vec<OpenSession>,
 }
 
+#[derive(Clone, Copy)]
 struct User {
     id: Uuid,
     team: Option<Uuid>,
     project: Option<Uuid>,
 }
 
-/// The body of `POST /api/metrics/batch`.
-#[derive(Debug, Default, Clone, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the contract names the fields")]
-pub struct Batch {
-    pub command_executions: Vec<Command>,
-    pub agent_interactions: Vec<Agent>,
-}
-
-impl Batch {
-    /// How many events it holds.
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "a count, of what is no collection"
-    )]
-    pub fn len(&self) -> u64 {
-        (self.command_executions.len() + self.agent_interactions.len()) as u64
-    }
-
-    /// Drops the events that `keep` does not want, told their kind and their index within it.
-    pub(crate) fn keep(&mut self, mut keep: impl FnMut(&str, usize) -> bool) {
-        fn of<T>(events: &mut Vec<T>, mut keep: impl FnMut(usize) -> bool) {
-            let mut index = 0..;
-            events.retain(|_| index.next().is_some_and(&mut keep));
-        }
-        of(&mut self.command_executions, |i| {
-            keep("command_execution", i)
-        });
-        of(&mut self.agent_interactions, |i| {
-            keep("agent_interaction", i)
-        });
-    }
-}
-
-/// A command execution.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the contract names the fields")]
-pub struct Command {
-    pub event_id: Uuid,
-    pub timestamp: String,
-    pub user_id: Uuid,
-    pub team_id: Option<Uuid>,
-    pub project_id: Option<Uuid>,
-    pub command_name: &'static str,
-    pub execution_time_ms: i64,
-    pub status: &'static str,
-}
-
-/// An agent interaction.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the contract names the fields")]
-pub struct Agent {
-    pub event_id: Uuid,
-    pub timestamp: String,
-    pub user_id: Uuid,
-    pub team_id: Option<Uuid>,
-    pub project_id: Option<Uuid>,
-    pub agent_name: &'static str,
-    pub interaction_type: &'static str,
-    pub execution_time_ms: i64,
-    pub status: &'static str,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    pub cost_usd: String,
-    pub model: &'static str,
+#[derive(Clone, Copy)]
+struct OpenSession {
+    id: Uuid,
+    user: User,
+    start: DateTime<Utc>,
+    /// How long it will have been.
+    length: TimeDelta,
 }
 
 impl Generator {
@@ -139,6 +95,7 @@ impl Generator {
             users,
             until: shape.until,
             span_ms: i64::try_from(shape.span.as_millis()).unwrap_or(i64::MAX),
+            open: Vec::new(),
         }
     }
 
@@ -146,12 +103,11 @@ impl Generator {
     pub fn batch(&mut self, count: u64) -> Batch {
         let mut batch = Batch::default();
         for _ in 0..count {
-            if self.random.random_bool(0.6) {
-                let command = self.command();
-                batch.command_executions.push(command);
-            } else {
-                let agent = self.agent();
-                batch.agent_interactions.push(agent);
+            match self.random.random_range(0..100) {
+                0..55 => batch.command_executions.push(self.command()),
+                55..85 => batch.agent_interactions.push(self.agent()),
+                85..93 => batch.productivity_metrics.push(self.metric()),
+                _ => batch.user_sessions.push(self.session()),
             }
         }
         batch
@@ -200,10 +156,108 @@ impl Generator {
         }
     }
 
-    fn timestamp(&mut self) -> String {
-        let before = TimeDelta::milliseconds(self.random.random_range(0..self.span_ms));
-        (self.until - before).to_rfc3339_opts(SecondsFormat::Millis, true)
+    fn metric(&mut self) -> Metric {
+        let timestamp = self.timestamp();
+        let random = &mut self.random;
+        let user = &self.users[skewed(random, self.users.len())];
+        let (metric_type, metric_unit, most) = pick(random, &METRICS);
+        Metric {
+            event_id: Uuid::now_v7(),
+            timestamp,
+            user_id: user.id,
+            team_id: user.team,
+            project_id: user.project,
+            metric_type,
+            metric_value: tenths(random, most),
+            metric_unit,
+        }
     }
+
+    /// A session that starts, or the progress or end of one that did.
+    fn session(&mut self) -> Session {
+        let open = self.open.len();
+        match self.random.random_range(0..5) {
+            0..2 if open > 0 => {
+                let ended = self.random.random_range(0..open);
+                let session = self.open.swap_remove(ended);
+                self.session_end(session)
+            }
+            2 if open > 0 => {
+                let session = pick(&mut self.random, &self.open);
+                let so_far = session.length * self.random.random_range(0..100) / 100;
+                Session::new("updated", session, session.start + so_far)
+            }
+            _ => {
+                let session = self.session_start();
+                self.open.push(session);
+                Session::new("started", session, session.start)
+            }
+        }
+    }
+
+    fn session_start(&mut self) -> OpenSession {
+        let start = self.instant();
+        let random = &mut self.random;
+        // It ends before the events do.
+        let longest = (self.until - start).num_milliseconds();
+        let length = random.random_range(0..=longest.min(LONGEST_SESSION_MS));
+        OpenSession {
+            id: uuid(random),
+            user: self.users[skewed(random, self.users.len())],
+            start,
+            length: TimeDelta::milliseconds(length),
+        }
+    }
+
+    /// Some say all that may be said, and some little.
+    fn session_end(&mut self, session: OpenSession) -> Session {
+        let random = &mut self.random;
+        let end = session.start + session.length;
+        let minutes = session.length.num_seconds() as f64 / 60.0;
+        Session {
+            session_end: random.random_bool(0.9).then(|| text(end)),
+            duration_minutes: random.random_bool(0.5).then_some(minutes),
+            commands_executed: random.random_bool(0.8).then(|| random.random_range(0..200)),
+            productivity_score: random.random_bool(0.7).then(|| tenths(random, 1_000)),
+            ..Session::new("ended", session, end)
+        }
+    }
+
+    fn timestamp(&mut self) -> String {
+        text(self.instant())
+    }
+
+    fn instant(&mut self) -> DateTime<Utc> {
+        self.until - TimeDelta::milliseconds(self.random.random_range(0..self.span_ms))
+    }
+}
+
+impl Session {
+    fn new(kind: &'static str, session: OpenSession, at: DateTime<Utc>) -> Self {
+        Self {
+            event_id: Uuid::now_v7(),
+            timestamp: text(at),
+            user_id: session.user.id,
+            team_id: session.user.team,
+            project_id: session.user.project,
+            session_id: session.id.to_string(),
+            kind,
+            session_start: text(session.start),
+            session_end: None,
+            duration_minutes: None,
+            commands_executed: None,
+            productivity_score: None,
+        }
+    }
+}
+
+fn text(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A number of tenths from 0 to `most`.
+fn tenths(random: &mut impl Rng, most: u32) -> f64 {
+    f64::from(random.random_range(0..=most)) / 10.0
 }
 
 fn uuid(random: &mut impl Rng) -> Uuid {
@@ -237,49 +291,83 @@ fn status(random: &mut impl Rng) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, to_value};
+
     use super::*;
 
-    fn events(seed: u64, batches: &[u64]) -> Vec<(String, Uuid, &'static str, i64)> {
-        let mut generator = Generator::new(&Shape {
+    fn generator(seed: u64, users: u64, span: u64) -> Generator {
+        Generator::new(&Shape {
             seed,
-            users: 50,
+            users,
             teams: 4,
             until: DateTime::UNIX_EPOCH,
-            span: Duration::from_secs(3600),
-        });
-        let all: Vec<Batch> = batches.iter().map(|n| generator.batch(*n)).collect();
-        let commands = all.iter().flat_map(|b| &b.command_executions);
-        commands
-            .map(|c| {
-                (
-                    c.timestamp.clone(),
-                    c.user_id,
-                    c.command_name,
-                    c.execution_time_ms,
-                )
-            })
-            .collect()
+            span: Duration::from_secs(span),
+        })
+    }
+
+    /// The events of batches, without their ids.
+    fn events(seed: u64, batches: &[u64]) -> Vec<Value> {
+        let mut generator = generator(seed, 50, 3600);
+        let mut all = vec![Vec::new(); 4];
+        for count in batches {
+            let batch = generator.batch(*count);
+            assert_eq!(batch.len(), *count);
+            let Value::Object(lists) = to_value(batch).unwrap() else {
+                panic!("a batch is an object");
+            };
+            assert_eq!(lists.len(), all.len());
+            for (all, (_, list)) in all.iter_mut().zip(lists) {
+                all.extend(list.as_array().unwrap().iter().cloned());
+            }
+        }
+        let mut events = all.concat();
+        for event in &mut events {
+            event.as_object_mut().unwrap().remove("event_id");
+        }
+        events
     }
 
     #[test]
     fn what_is_kept_of_a_batch_is_told_by_kind_and_index() {
-        let mut batch = Generator::new(&Shape {
-            seed: 1,
-            users: 3,
-            teams: 1,
-            until: DateTime::UNIX_EPOCH,
-            span: Duration::from_secs(60),
-        })
-        .batch(20);
-        let expected = batch.command_executions[1].clone();
-        batch.keep(|kind, index| kind == "command_execution" && index == 1);
-        assert_eq!(batch.command_executions, [expected]);
-        assert_eq!(batch.len(), 1);
+        let batch = generator(1, 3, 60).batch(100);
+        let mut commands = batch.clone();
+        commands.keep(|kind, index| kind == "command_execution" && index == 1);
+        assert_eq!(commands.command_executions, batch.command_executions[1..=1]);
+        assert_eq!(commands.len(), 1);
+        let mut sessions = batch.clone();
+        sessions.keep(|kind, index| kind == "user_session" && index == 0);
+        assert_eq!(sessions.user_sessions, batch.user_sessions[..1]);
+        assert_eq!(sessions.len(), 1);
     }
 
     #[test]
     fn the_seed_decides_and_the_batch_size_does_not() {
-        assert_eq!(events(7, &[100]), events(7, &[30, 70]));
+        assert_eq!(events(7, &[300]), events(7, &[30, 270]));
         assert_ne!(events(7, &[100]), events(8, &[100]));
+    }
+
+    #[test]
+    fn a_session_that_ends_has_started_and_no_event_is_later_than_asked() {
+        let batch = generator(3, 50, 86_400).batch(5_000);
+        let mut open = BTreeSet::new();
+        let mut ended = 0;
+        for event in &batch.user_sessions {
+            let known = open.contains(&event.session_id);
+            assert_eq!(known, event.kind != "started", "{event:?}");
+            match event.kind {
+                "started" => assert!(open.insert(event.session_id.clone())),
+                "ended" => {
+                    ended += 1;
+                    open.remove(&event.session_id);
+                }
+                _ => {}
+            }
+            let at: DateTime<Utc> = event.timestamp.parse().unwrap();
+            let start: DateTime<Utc> = event.session_start.parse().unwrap();
+            assert!(start <= at && at <= DateTime::UNIX_EPOCH, "{event:?}");
+        }
+        assert!(ended > 50, "{ended} ended");
     }
 }

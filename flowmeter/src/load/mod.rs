@@ -1,5 +1,6 @@
 //! `flowmeter load`: a generated stream of events, sent as fast as asked.
 
+pub mod batch;
 mod client;
 pub mod generator;
 mod receipts;

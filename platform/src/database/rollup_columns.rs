@@ -8,7 +8,8 @@ use schemas::{
 /// The columns as a query must select them; no table may be joined that has any of these.
 pub const SELECTED: &str = "event_count, success_count, error_count, timeout_count, \
     cancelled_count, execution_time_sum::text, execution_time_min, execution_time_max, histogram, \
-    input_tokens::text, output_tokens::text, cost_usd::text, value_sum::text, value_min, value_max";
+    input_tokens::text, output_tokens::text, cost_usd::text, value_sum::text, value_min, value_max, \
+    value_count, commands_executed::text";
 
 /// The columns that are added up. Wide numbers are text, for want of a type that both sides
 /// share.
@@ -30,6 +31,8 @@ pub struct RollupColumns {
     pub value_sum: Option<String>,
     pub value_min: Option<f64>,
     pub value_max: Option<f64>,
+    pub value_count: Option<i64>,
+    pub commands_executed: String,
 }
 
 /// The most that `numeric(38, 12)` holds, in units of its last digit. It is also enough for
@@ -59,6 +62,11 @@ impl RollupColumns {
             value_sum: values.map(|v| decimal(v.sum)),
             value_min: values.map(|v| v.min),
             value_max: values.map(|v| v.max),
+            // Null when every event has a value, as in rows from before the column.
+            value_count: values
+                .filter(|v| v.count != rollup.count)
+                .map(|v| signed(v.count)),
+            commands_executed: rollup.commands_executed.to_string(),
         }
     }
 
@@ -79,6 +87,7 @@ impl RollupColumns {
         };
         let values = match (&self.value_sum, self.value_min, self.value_max) {
             (Some(sum), Some(min), Some(max)) => Some(Values {
+                count: unsigned("value_count", self.value_count.unwrap_or(self.event_count))?,
                 sum: number::<Usd>("value_sum", sum)?.units(),
                 min,
                 max,
@@ -98,6 +107,7 @@ impl RollupColumns {
             input_tokens: number("input_tokens", &self.input_tokens)?,
             output_tokens: number("output_tokens", &self.output_tokens)?,
             cost: number("cost_usd", &self.cost_usd)?,
+            commands_executed: number("commands_executed", &self.commands_executed)?,
             values,
         })
     }
@@ -137,8 +147,8 @@ mod tests {
     }
 
     prop_compose! {
-        fn any_values()(sum in -MOST_UNITS..=MOST_UNITS, min in -1e18..1e18, max in -1e18..1e18) -> Values {
-            Values { sum, min, max }
+        fn any_values()(count in 0..=i64::MAX as u64, sum in -MOST_UNITS..=MOST_UNITS, min in -1e18..1e18, max in -1e18..1e18) -> Values {
+            Values { count, sum, min, max }
         }
     }
 
@@ -151,11 +161,12 @@ mod tests {
             input_tokens in any::<u64>(),
             output_tokens in any::<u64>(),
             cost in -MOST_UNITS..=MOST_UNITS,
+            commands_executed in any::<u64>(),
             values in prop::option::of(any_values()),
         ) {
             let rollup = Rollup {
                 count, by_status, execution_time, input_tokens, output_tokens,
-                cost: Usd::from_units(cost), values,
+                cost: Usd::from_units(cost), commands_executed, values,
             };
             prop_assert_eq!(RollupColumns::of(&rollup).rollup(), Ok(rollup));
         }

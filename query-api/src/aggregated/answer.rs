@@ -3,14 +3,14 @@
 use schemas::{
     Rollup, Usd,
     event::Status,
-    rollup::{SeriesKind, Values},
+    rollup::{ExecutionTime, SeriesKind, Values},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    fold::Group,
+    fold::{Group, Sessions},
     group::{GroupBy, Key},
     params::Query,
 };
@@ -80,6 +80,10 @@ pub(crate) struct AggregatedRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Metrics, required = false)]
     pub(crate) metrics: Option<Metrics>,
+    /// Sessions; absent when grouped by command, agent or metric type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = SessionFigures, required = false)]
+    pub(crate) sessions: Option<SessionFigures>,
 }
 
 /// Executions by how they ended, and how long they took.
@@ -139,16 +143,62 @@ pub(crate) struct Metrics {
     /// add up. Null unless rows are grouped by metric type or `metric_types`
     /// names one; and when there were none.
     #[schema(required = true)]
-    value: Option<MetricValue>,
+    value: Option<ValueFigures>,
+    /// The values of those of type `productivity_score`, whatever else counts;
+    /// null when there were none. Scores that sessions ended with are in
+    /// `sessions`, and no part of these.
+    #[schema(required = true)]
+    productivity_score: Option<ValueFigures>,
 }
 
-/// The values of a metric.
+/// Values of events. Sum and extremes are exact.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct MetricValue {
+pub(crate) struct ValueFigures {
+    /// How many events had one.
+    count: u64,
     sum: f64,
     min: f64,
     max: f64,
+    /// `sum / count`.
     mean: f64,
+}
+
+/// Sessions. A session counts at the times of its events: what started in one
+/// bucket may have ended in another.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SessionFigures {
+    /// How many started.
+    started: u64,
+    /// How many updates there were; a session may have any number.
+    updated: u64,
+    /// How many ended.
+    ended: u64,
+    /// How long those that ended were, in minutes: as their end said, or else
+    /// from start to end; null when none said either.
+    #[schema(required = true)]
+    duration_minutes: Option<DurationMinutes>,
+    /// The productivity scores that sessions ended with, 0 to 100; null when
+    /// none did.
+    #[schema(required = true)]
+    productivity_score: Option<ValueFigures>,
+    /// Commands executed in those that ended, as far as they said.
+    commands_executed: u64,
+}
+
+/// Durations in minutes, to the millisecond. Sum, extremes and mean are exact,
+/// the quantiles within 4.5 % up to a day.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DurationMinutes {
+    /// How many sessions had one.
+    count: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+    /// `sum / count`.
+    mean: f64,
+    p50: f64,
+    p95: f64,
+    p99: f64,
 }
 
 impl AggregatedRow {
@@ -172,7 +222,8 @@ impl AggregatedRow {
             commands: holds(SeriesKind::Command).then(|| Executions::of(&group.commands)),
             agents: holds(SeriesKind::Agent).then(|| AgentExecutions::of(&group.agents)),
             metrics: holds(SeriesKind::Metric)
-                .then(|| Metrics::of(&group.metrics, query.adds_values())),
+                .then(|| Metrics::of(&group.metrics, &group.scores, query.adds_values())),
+            sessions: holds(SeriesKind::Session).then(|| SessionFigures::of(&group.sessions)),
         }
     }
 }
@@ -219,24 +270,60 @@ impl ExecutionTimeMs {
 }
 
 impl Metrics {
-    fn of(rollup: &Rollup, adds_values: bool) -> Self {
+    fn of(rollup: &Rollup, scores: &Rollup, adds_values: bool) -> Self {
         let values = rollup.values.filter(|_| adds_values);
         Self {
             count: rollup.count,
-            value: values.and_then(|values| MetricValue::of(values, rollup.count)),
+            value: values.and_then(ValueFigures::of),
+            productivity_score: scores.values.and_then(ValueFigures::of),
         }
     }
 }
 
-impl MetricValue {
-    fn of(values: Values, count: u64) -> Option<Self> {
+impl SessionFigures {
+    fn of(sessions: &Sessions) -> Self {
+        let ended = &sessions.ended;
+        let time = ended.execution_time.as_ref();
+        Self {
+            started: sessions.started,
+            updated: sessions.updated,
+            ended: ended.count,
+            duration_minutes: time.and_then(DurationMinutes::of),
+            productivity_score: ended.values.and_then(ValueFigures::of),
+            commands_executed: ended.commands_executed,
+        }
+    }
+}
+
+impl DurationMinutes {
+    fn of(time: &ExecutionTime) -> Option<Self> {
+        const MILLIS: f64 = 60_000.0;
+        let count = time.histogram.count();
+        let minutes = |millis: u64| millis as f64 / MILLIS;
+        let quantile = |q| Some(time.histogram.quantile(q, time.min, time.max)? / MILLIS);
+        Some(Self {
+            count,
+            sum: minutes(time.sum),
+            min: minutes(time.min),
+            max: minutes(time.max),
+            mean: ratio(minutes(time.sum), count)?,
+            p50: quantile(0.5)?,
+            p95: quantile(0.95)?,
+            p99: quantile(0.99)?,
+        })
+    }
+}
+
+impl ValueFigures {
+    fn of(values: Values) -> Option<Self> {
         // By its text, which gives the nearest number; dividing would round twice.
         let sum: f64 = Usd::from_units(values.sum).to_string().parse().ok()?;
         Some(Self {
+            count: values.count,
             sum,
             min: values.min,
             max: values.max,
-            mean: ratio(sum, count)?,
+            mean: ratio(sum, values.count)?,
         })
     }
 }
@@ -262,21 +349,31 @@ mod tests {
                 "error_rate": null, "execution_time_ms": null,
             })
         );
-        let metrics = Metrics::of(&Rollup::default(), true);
+        let nothing = Rollup::default();
+        let metrics = Metrics::of(&nothing, &nothing, true);
         assert_eq!(
             to_value(metrics).unwrap(),
-            json!({"count": 0, "value": null})
+            json!({"count": 0, "value": null, "productivity_score": null})
+        );
+        let sessions = SessionFigures::of(&Sessions::default());
+        assert_eq!(
+            to_value(sessions).unwrap(),
+            json!({
+                "started": 0, "updated": 0, "ended": 0, "duration_minutes": null,
+                "productivity_score": null, "commands_executed": 0,
+            })
         );
     }
 
     #[test]
     fn a_sum_of_values_is_the_nearest_number() {
         let values = Values {
+            count: 2,
             sum: 300_000_000_000,
             min: 0.1,
             max: 0.2,
         };
-        let value = MetricValue::of(values, 2).unwrap();
+        let value = ValueFigures::of(values).unwrap();
         assert_eq!((value.sum, value.mean), (0.3, 0.15));
     }
 }

@@ -2,16 +2,28 @@
 
 use std::ops::ControlFlow;
 
-use schemas::{Rollup, Timestamp, rollup::SeriesKind};
+use schemas::{Rollup, Timestamp, event::SessionKind};
 
 use super::group::Key;
+
+/// Which part of a row a rollup belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Commands,
+    Agents,
+    /// Metrics of any type but productivity scores.
+    Metrics,
+    /// Metrics of the type `productivity_score`.
+    Scores,
+    Sessions(SessionKind),
+}
 
 /// One stored rollup, as far as rows are made of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredRollup {
     pub(crate) bucket_start: Timestamp,
     pub(crate) key: Key,
-    pub(crate) kind: SeriesKind,
+    pub(crate) part: Part,
     pub(crate) rollup: Rollup,
 }
 
@@ -22,7 +34,19 @@ pub(crate) struct Group {
     pub(crate) key: Key,
     pub(crate) commands: Rollup,
     pub(crate) agents: Rollup,
+    /// All metrics.
     pub(crate) metrics: Rollup,
+    /// The metrics among them that are productivity scores.
+    pub(crate) scores: Rollup,
+    pub(crate) sessions: Sessions,
+}
+
+/// The session events of a group.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Sessions {
+    pub(crate) started: u64,
+    pub(crate) updated: u64,
+    pub(crate) ended: Rollup,
 }
 
 impl Group {
@@ -33,16 +57,26 @@ impl Group {
             commands: Rollup::default(),
             agents: Rollup::default(),
             metrics: Rollup::default(),
+            scores: Rollup::default(),
+            sessions: Sessions::default(),
         }
     }
 
-    fn add(&mut self, kind: SeriesKind, rollup: &Rollup) {
-        let sum = match kind {
-            SeriesKind::Command => &mut self.commands,
-            SeriesKind::Agent => &mut self.agents,
-            SeriesKind::Metric => &mut self.metrics,
-        };
-        sum.merge(rollup);
+    fn add(&mut self, part: Part, rollup: &Rollup) {
+        let sessions = &mut self.sessions;
+        let count = |n: &mut u64| *n = n.saturating_add(rollup.count);
+        match part {
+            Part::Commands => self.commands.merge(rollup),
+            Part::Agents => self.agents.merge(rollup),
+            Part::Metrics => self.metrics.merge(rollup),
+            Part::Scores => {
+                self.metrics.merge(rollup);
+                self.scores.merge(rollup);
+            }
+            Part::Sessions(SessionKind::Started) => count(&mut sessions.started),
+            Part::Sessions(SessionKind::Updated) => count(&mut sessions.updated),
+            Part::Sessions(SessionKind::Ended) => sessions.ended.merge(rollup),
+        }
     }
 }
 
@@ -68,15 +102,15 @@ impl Page {
         let StoredRollup {
             bucket_start,
             key,
-            kind,
+            part,
             rollup,
         } = stored;
         let open = self.groups.last_mut();
         if let Some(group) = open.filter(|g| g.bucket_start == bucket_start && g.key == key) {
-            group.add(kind, &rollup);
+            group.add(part, &rollup);
         } else if self.groups.len() < self.limit {
             let mut group = Group::empty(bucket_start, key);
-            group.add(kind, &rollup);
+            group.add(part, &rollup);
             self.groups.push(group);
         } else {
             self.more = true;
@@ -95,11 +129,11 @@ impl Page {
 mod tests {
     use super::*;
 
-    fn stored(bucket: i64, name: &str, kind: SeriesKind, count: u64) -> StoredRollup {
+    fn stored(bucket: i64, name: &str, part: Part, count: u64) -> StoredRollup {
         StoredRollup {
             bucket_start: Timestamp::from_millis(bucket).unwrap(),
             key: Key::Name(name.to_owned()),
-            kind,
+            part,
             rollup: Rollup {
                 count,
                 ..Rollup::default()
@@ -109,11 +143,11 @@ mod tests {
 
     fn page(limit: usize) -> (Vec<(String, u64, u64, u64)>, bool) {
         let all = [
-            stored(0, "a", SeriesKind::Command, 1),
-            stored(0, "a", SeriesKind::Agent, 2),
-            stored(0, "a", SeriesKind::Command, 4),
-            stored(0, "b", SeriesKind::Metric, 8),
-            stored(1, "b", SeriesKind::Metric, 16),
+            stored(0, "a", Part::Commands, 1),
+            stored(0, "a", Part::Agents, 2),
+            stored(0, "a", Part::Commands, 4),
+            stored(0, "b", Part::Metrics, 8),
+            stored(1, "b", Part::Metrics, 16),
         ];
         let mut page = Page::new(limit);
         for one in all {
@@ -138,6 +172,26 @@ mod tests {
             ("Name(\"b\")@1".to_owned(), 0, 0, 16),
         ];
         assert_eq!((groups.as_slice(), more), (&expected[..], false));
+    }
+
+    #[test]
+    fn scores_are_metrics_and_sessions_are_told_apart_by_kind() {
+        let mut page = Page::new(1);
+        for (part, count) in [
+            (Part::Metrics, 1),
+            (Part::Scores, 2),
+            (Part::Sessions(SessionKind::Started), 4),
+            (Part::Sessions(SessionKind::Updated), 8),
+            (Part::Sessions(SessionKind::Ended), 16),
+            (Part::Sessions(SessionKind::Started), 32),
+        ] {
+            assert!(page.push(stored(0, "", part, count)).is_continue());
+        }
+        let group = &page.finish().0[0];
+        let sessions = &group.sessions;
+        assert_eq!((group.metrics.count, group.scores.count), (3, 2));
+        assert_eq!((sessions.started, sessions.updated), (36, 8));
+        assert_eq!(sessions.ended.count, 16);
     }
 
     #[test]

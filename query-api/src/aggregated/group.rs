@@ -130,7 +130,7 @@ pub(crate) struct Filter {
     pub(crate) user_id: Option<Uuid>,
     pub(crate) team_id: Option<Uuid>,
     pub(crate) project_id: Option<Uuid>,
-    /// Of metrics, those of these types, sorted; commands and agents count all the same.
+    /// Of metrics, those of these types, sorted; other events count all the same.
     pub(crate) metric_types: Option<Vec<String>>,
 }
 

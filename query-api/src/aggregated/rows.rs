@@ -7,12 +7,12 @@ use platform::database::{
     TenantTx,
     rollup_columns::{RollupColumns, SELECTED},
 };
-use schemas::{Timestamp, rollup::SeriesKind};
+use schemas::{Timestamp, event::SessionKind};
 use sqlx::{AssertSqlSafe, FromRow, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{
-    fold::StoredRollup,
+    fold::{Part, StoredRollup},
     group::{Column, GroupBy, Key, scope_for},
     params::Query,
 };
@@ -112,7 +112,7 @@ fn statement(query: &Query, slice: Slice) -> QueryBuilder<Postgres> {
     };
     let mut sql = QueryBuilder::new(format!(
         "declare rollups_read no scroll cursor for \
-         select bucket_start, {key_id} as key_id, {key_name} as key_name, kind, {SELECTED} \
+         select bucket_start, {key_id} as key_id, {key_name} as key_name, kind, name, {SELECTED} \
          from tenant.rollups_{window} where scope = ",
         window = query.window
     ));
@@ -188,17 +188,21 @@ fn stored(row: &PgRow, group_by: GroupBy) -> Result<StoredRollup, QueryFailure> 
         Column::Id(_) => Key::Id(row.try_get::<Option<Uuid>, _>("key_id")?),
         Column::Name(_) => Key::Name(row.try_get("key_name")?),
     };
-    let kind = match row.try_get("kind")? {
-        "command" => SeriesKind::Command,
-        "agent" => SeriesKind::Agent,
-        "metric" => SeriesKind::Metric,
+    let part = match (row.try_get("kind")?, row.try_get("name")?) {
+        ("command", _) => Part::Commands,
+        ("agent", _) => Part::Agents,
+        ("metric", "productivity_score") => Part::Scores,
+        ("metric", _) => Part::Metrics,
+        ("session", "started") => Part::Sessions(SessionKind::Started),
+        ("session", "updated") => Part::Sessions(SessionKind::Updated),
+        ("session", "ended") => Part::Sessions(SessionKind::Ended),
         _ => return Err(QueryFailure::Malformed("kind")),
     };
     Ok(StoredRollup {
         bucket_start: Timestamp::try_from(bucket_start)
             .map_err(|_| QueryFailure::Malformed("bucket_start"))?,
         key,
-        kind,
+        part,
         rollup: RollupColumns::from_row(row)?
             .rollup()
             .map_err(QueryFailure::Malformed)?,

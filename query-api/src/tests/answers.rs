@@ -2,12 +2,14 @@
 
 use schemas::{
     event::Status,
-    rollup::SeriesKind::{Agent, Command, Metric},
+    rollup::SeriesKind::{Agent, Command, Metric, Session},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::world::{Fact, OURS, THEIRS, World, body, execution, fact, id, interaction, metric};
+use super::world::{
+    Fact, OURS, THEIRS, World, body, execution, fact, id, interaction, metric, session,
+};
 use platform::auth::Role;
 
 const DAY: &str = "start_date=2026-03-01T00:00:00Z&end_date=2026-03-02T00:00:00Z";
@@ -43,13 +45,23 @@ fn facts() -> Vec<(Uuid, Fact)> {
         fact(TEN, Metric, "error_rate", metric(0.1)).by(ann, red),
         fact(TEN, Metric, "error_rate", metric(0.2)),
         fact(TEN, Metric, "commands_per_hour", metric(40.0)).by(bob, None),
+        fact(TEN, Metric, "productivity_score", metric(70.0)).by(bob, None),
+        fact(TEN, Session, "started", session(None, None, 0)).by(ann, red),
+        fact(TEN, Session, "started", session(None, None, 0)).by(bob, None),
+        fact(TEN, Session, "updated", session(None, None, 0)).by(ann, red),
+        fact(TEN, Session, "ended", session(Some(30), Some(80.5), 12)).by(ann, red),
+        fact(TEN, Session, "ended", session(Some(90), None, 3)).by(ann, red),
+        fact(TEN, Session, "ended", session(None, None, 0)).by(bob, None),
     ];
     // The other organization has the same users and much larger numbers.
-    let other = fact(TEN, Command, "build", execution(Status::Success, 99_999)).by(ann, red);
+    let others = [
+        fact(TEN, Command, "build", execution(Status::Success, 99_999)).by(ann, red),
+        fact(TEN, Session, "ended", session(Some(999), Some(1.0), 999)).by(ann, red),
+    ];
     facts
         .into_iter()
         .map(|fact| (OURS, fact))
-        .chain([(THEIRS, other)])
+        .chain(others.into_iter().map(|fact| (THEIRS, fact)))
         .collect()
 }
 
@@ -84,8 +96,15 @@ async fn a_row_holds_everything_of_its_bucket() {
         ("agents", "p50", 1000.0),
         ("agents", "p95", 3000.0),
         ("agents", "p99", 3000.0),
+        ("sessions", "p50", 30.0),
+        ("sessions", "p95", 90.0),
+        ("sessions", "p99", 90.0),
     ] {
-        let times = row[kind]["execution_time_ms"].as_object_mut().unwrap();
+        let times = match kind {
+            "sessions" => "duration_minutes",
+            _ => "execution_time_ms",
+        };
+        let times = row[kind][times].as_object_mut().unwrap();
         let found = times.remove(quantile).unwrap().as_f64().unwrap();
         assert!(
             (found - exact).abs() <= 0.045 * exact,
@@ -108,7 +127,22 @@ async fn a_row_holds_everything_of_its_bucket() {
                 "execution_time_ms": {"sum": 4000, "min": 1000, "max": 3000, "mean": 2000.0},
                 "input_tokens": 11, "output_tokens": 22, "cost_usd": "0.200000000001",
             },
-            "metrics": {"count": 3, "value": null},
+            "metrics": {
+                "count": 4, "value": null,
+                "productivity_score": {
+                    "count": 1, "sum": 70.0, "min": 70.0, "max": 70.0, "mean": 70.0,
+                },
+            },
+            "sessions": {
+                "started": 2, "updated": 1, "ended": 3,
+                "duration_minutes": {
+                    "count": 2, "sum": 120.0, "min": 30.0, "max": 90.0, "mean": 60.0,
+                },
+                "productivity_score": {
+                    "count": 1, "sum": 80.5, "min": 80.5, "max": 80.5, "mean": 80.5,
+                },
+                "commands_executed": 15,
+            },
         })
     );
     let second = &answer["data"][1];
@@ -122,79 +156,85 @@ async fn a_row_holds_everything_of_its_bucket() {
 async fn every_grouping_has_the_right_groups_in_order() {
     let world = World::with(&facts()).await;
     let (ann, bob, red) = (id(1), id(2), id(11));
-    let counts = ["/commands/count", "/agents/count", "/metrics/count"];
+    let counts = [
+        "/commands/count",
+        "/agents/count",
+        "/metrics/count",
+        "/sessions/ended",
+    ];
     for (query, key, expected) in [
         (
             "group_by=user",
             "/user_id",
             json!([
-                [ann, 3, 1, 1],
-                [bob, 1, 1, 1],
-                [null, 0, 0, 1],
-                [ann, 1, 0, 0]
+                [ann, 3, 1, 1, 2],
+                [bob, 1, 1, 2, 1],
+                [null, 0, 0, 1, 0],
+                [ann, 1, 0, 0, 0]
             ]),
         ),
         (
             "group_by=team",
             "/team_id",
-            json!([[red, 2, 1, 1], [null, 2, 1, 2], [red, 1, 0, 0]]),
+            json!([[red, 2, 1, 1, 2], [null, 2, 1, 3, 1], [red, 1, 0, 0, 0]]),
         ),
         (
             "group_by=command",
             "/command_name",
             json!([
-                ["build", 2, "absent", "absent"],
-                ["test", 2, "absent", "absent"],
-                ["build", 1, "absent", "absent"]
+                ["build", 2, "absent", "absent", "absent"],
+                ["test", 2, "absent", "absent", "absent"],
+                ["build", 1, "absent", "absent", "absent"]
             ]),
         ),
         (
             "group_by=agent",
             "/agent_name",
-            json!([["coder", "absent", 2, "absent"]]),
+            json!([["coder", "absent", 2, "absent", "absent"]]),
         ),
         (
             "group_by=metric_type",
             "/metric_type",
             json!([
-                ["commands_per_hour", "absent", "absent", 1],
-                ["error_rate", "absent", "absent", 2]
+                ["commands_per_hour", "absent", "absent", 1, "absent"],
+                ["error_rate", "absent", "absent", 2, "absent"],
+                ["productivity_score", "absent", "absent", 1, "absent"]
             ]),
         ),
         (
             "group_by=none",
             "/user_id",
-            json!([["absent", 4, 2, 3], ["absent", 1, 0, 0]]),
+            json!([["absent", 4, 2, 4, 3], ["absent", 1, 0, 0, 0]]),
         ),
         // Filters, each with the scope it needs.
         (
             "group_by=user&team_id=00000000-0000-0000-0000-00000000000b",
             "/user_id",
-            json!([[ann, 2, 1, 1], [ann, 1, 0, 0]]),
+            json!([[ann, 2, 1, 1, 2], [ann, 1, 0, 0, 0]]),
         ),
         (
             "group_by=team&user_id=00000000-0000-0000-0000-000000000001",
             "/team_id",
-            json!([[red, 2, 1, 1], [null, 1, 0, 0], [red, 1, 0, 0]]),
+            json!([[red, 2, 1, 1, 2], [null, 1, 0, 0, 0], [red, 1, 0, 0, 0]]),
         ),
         (
             "group_by=command&project_id=00000000-0000-0000-0000-000000000015",
             "/command_name",
-            json!([["test", 1, "absent", "absent"]]),
+            json!([["test", 1, "absent", "absent", "absent"]]),
         ),
         (
             "aggregation_window=1d&metric_types=commands_per_hour",
             "/user_id",
-            json!([["absent", 5, 2, 1]]),
+            json!([["absent", 5, 2, 1, 3]]),
         ),
         (
             "group_by=metric_type&metric_types=error_rate,unheard.of",
             "/metric_type",
-            json!([["error_rate", "absent", "absent", 2]]),
+            json!([["error_rate", "absent", "absent", 2, "absent"]]),
         ),
     ] {
         let rows = world.rows(OURS, &format!("{DAY}&{query}")).await;
-        let pointers = [key, counts[0], counts[1], counts[2]];
+        let pointers = [key, counts[0], counts[1], counts[2], counts[3]];
         assert_eq!(told(&rows, &pointers), expected, "{query}");
     }
 }
@@ -211,7 +251,7 @@ async fn values_of_one_metric_type_add_up_exactly() {
         // 0.1 + 0.2 as floating-point numbers would be 0.30000000000000004.
         assert_eq!(
             row["metrics"]["value"],
-            json!({"sum": 0.3, "min": 0.1, "max": 0.2, "mean": 0.15}),
+            json!({"count": 2, "sum": 0.3, "min": 0.1, "max": 0.2, "mean": 0.15}),
             "{query}"
         );
     }
@@ -253,14 +293,17 @@ async fn a_range_begins_with_the_bucket_of_its_start_and_ends_before_its_end() {
 async fn organizations_with_the_same_users_never_see_each_other() {
     let world = World::with(&facts()).await;
     let ann = "user_id=00000000-0000-0000-0000-000000000001";
-    let sum = "/commands/execution_time_ms/sum";
+    let sums = [
+        "/commands/execution_time_ms/sum",
+        "/sessions/commands_executed",
+    ];
     for (organization, expected) in [
-        (OURS, json!([[120], [7]])),
-        (THEIRS, json!([[99_999]])),
+        (OURS, json!([[120, 15], [7, 0]])),
+        (THEIRS, json!([[99_999, 999]])),
         (Uuid::from_u128(0xc), json!([])),
     ] {
         let rows = world.rows(organization, &format!("{DAY}&{ann}")).await;
-        assert_eq!(told(&rows, &[sum]), expected);
+        assert_eq!(told(&rows, &sums), expected);
     }
     // A cursor of theirs only says where to go on in ours.
     let first = format!("{DAY}&group_by=user&limit=1");

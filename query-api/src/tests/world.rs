@@ -11,15 +11,15 @@ use axum::{
 use platform::{
     auth::{Identity, Role, Verifier, issue},
     config::{Env, JwtConfig, RateLimitConfig},
-    database::{self, TenantDb},
+    database::{self, TenantDb, rollup_columns::RollupColumns},
     http::health::Health,
     rate_limit::RateLimiter,
     test_support::TestDatabase,
 };
 use schemas::{
-    Rollup, Timestamp, Usd, Window,
+    Rollup, Timestamp, Window,
     event::Status,
-    rollup::{ExecutionTime, Histogram, Scope, Series, SeriesKind, Values},
+    rollup::{ExecutionTime, Scope, Series, SeriesKind, Values},
 };
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -80,17 +80,10 @@ impl Fact {
 }
 
 pub(super) fn execution(status: Status, millis: u64) -> Rollup {
-    let mut histogram = Histogram::default();
-    histogram.add(millis);
     Rollup {
         count: 1,
         by_status: Status::ALL.map(|s| u64::from(s == status)),
-        execution_time: Some(ExecutionTime {
-            sum: millis,
-            min: millis,
-            max: millis,
-            histogram,
-        }),
+        execution_time: Some(ExecutionTime::of(millis)),
         ..Rollup::default()
     }
 }
@@ -105,14 +98,20 @@ pub(super) fn interaction(status: Status, millis: u64, tokens: (u64, u64), cost:
 }
 
 pub(super) fn metric(value: f64) -> Rollup {
-    let sum: Usd = value.to_string().parse().unwrap();
     Rollup {
         count: 1,
-        values: Some(Values {
-            sum: sum.units(),
-            min: value,
-            max: value,
-        }),
+        values: Some(Values::of(value)),
+        ..Rollup::default()
+    }
+}
+
+/// A session event: of an end, minutes, score and commands.
+pub(super) fn session(minutes: Option<u64>, score: Option<f64>, commands: u64) -> Rollup {
+    Rollup {
+        count: 1,
+        execution_time: minutes.map(|m| ExecutionTime::of(m * 60_000)),
+        commands_executed: commands,
+        values: score.map(Values::of),
         ..Rollup::default()
     }
 }
@@ -219,17 +218,16 @@ pub(super) async fn store(sink: &PgPool, facts: &[(Uuid, Fact)]) {
             }
         }
         for ((organization, scope, bucket, series), rollup) in rows {
-            let time = rollup.execution_time.as_ref();
-            let signed = |number: u64| i64::try_from(number).unwrap();
-            let [success, error, timeout, cancelled] = rollup.by_status.map(signed);
+            let columns = RollupColumns::of(&rollup);
             sqlx::query(AssertSqlSafe(format!(
                 "insert into flowmeter.rollups_{window} (organization_id, scope, bucket_start, \
                  series_id, kind, name, model, team_id, project_id, user_id, event_count, \
                  success_count, error_count, timeout_count, cancelled_count, execution_time_sum, \
                  execution_time_min, execution_time_max, histogram, input_tokens, output_tokens, \
-                 cost_usd, value_sum, value_min, value_max) values ($1, $2, $3, $4, $5, $6, $7, \
-                 $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-                 $22::text::numeric, $23::text::numeric, $24, $25)"
+                 cost_usd, value_sum, value_min, value_max, value_count, commands_executed) \
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+                 $16::text::numeric, $17, $18, $19, $20::text::numeric, $21::text::numeric, \
+                 $22::text::numeric, $23::text::numeric, $24, $25, $26, $27::text::numeric)"
             )))
             .bind(organization)
             .bind(scope.as_str())
@@ -241,21 +239,23 @@ pub(super) async fn store(sink: &PgPool, facts: &[(Uuid, Fact)]) {
             .bind(series.team_id)
             .bind(series.project_id)
             .bind(series.user_id)
-            .bind(signed(rollup.count))
-            .bind(success)
-            .bind(error)
-            .bind(timeout)
-            .bind(cancelled)
-            .bind(time.map_or(0, |t| signed(t.sum)))
-            .bind(time.map(|t| signed(t.min)))
-            .bind(time.map(|t| signed(t.max)))
-            .bind(time.map_or(Vec::new(), |t| t.histogram.to_bytes()))
-            .bind(signed(rollup.input_tokens))
-            .bind(signed(rollup.output_tokens))
-            .bind(rollup.cost.to_string())
-            .bind(rollup.values.map(|v| Usd::from_units(v.sum).to_string()))
-            .bind(rollup.values.map(|v| v.min))
-            .bind(rollup.values.map(|v| v.max))
+            .bind(columns.event_count)
+            .bind(columns.success_count)
+            .bind(columns.error_count)
+            .bind(columns.timeout_count)
+            .bind(columns.cancelled_count)
+            .bind(columns.execution_time_sum)
+            .bind(columns.execution_time_min)
+            .bind(columns.execution_time_max)
+            .bind(columns.histogram)
+            .bind(columns.input_tokens)
+            .bind(columns.output_tokens)
+            .bind(columns.cost_usd)
+            .bind(columns.value_sum)
+            .bind(columns.value_min)
+            .bind(columns.value_max)
+            .bind(columns.value_count)
+            .bind(columns.commands_executed)
             .execute(&mut *connection)
             .await
             .unwrap();

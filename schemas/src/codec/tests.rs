@@ -8,7 +8,7 @@ use crate::{
         AgentInteraction, CommandExecution, ProductivityMetric, SessionKind, Status, UserSession,
     },
     free_object::FreeObject,
-    rollup::{RollupEntry, Series},
+    rollup::{ExecutionTime, RollupEntry, Series, SeriesKind, Values},
 };
 
 fn ids() -> impl Strategy<Value = Uuid> {
@@ -153,6 +153,11 @@ fn events() -> impl Strategy<Value = Event> {
         prop::option::of(0i64..),
         prop::option::of(prop::collection::vec("\\PC{1,9}", 0..3)),
         objects(),
+        prop::sample::select(vec![
+            SessionKind::Started,
+            SessionKind::Updated,
+            SessionKind::Ended,
+        ]),
     )
         .prop_map(
             |(
@@ -163,6 +168,7 @@ fn events() -> impl Strategy<Value = Event> {
                 commands_executed,
                 agents_used,
                 context,
+                kind,
             )| {
                 Event::UserSession(UserSession {
                     event_id,
@@ -172,7 +178,7 @@ fn events() -> impl Strategy<Value = Event> {
                     team_id,
                     project_id,
                     session_id,
-                    kind: SessionKind::Ended,
+                    kind,
                     session_start,
                     session_end: session_start,
                     duration_minutes,
@@ -268,4 +274,52 @@ fn a_foreign_writers_schema_is_understood() {
         (Status::Timeout, 10)
     );
     assert_eq!(event.timestamp.micros(), 0);
+}
+
+/// What the first version of the schema wrote: two values of a metric, and a command.
+#[test]
+fn deltas_of_the_first_schema_are_understood() {
+    let written = concat!(
+        "4830303030303030302d303030302d303030302d303030302d30303030303030303030303504",
+        "809c9c3904146572726f725f72617465000000024830303030303030302d303030302d303030302d",
+        "303030302d303030303030303030303037040000000000000000000002300206302e33029a999999",
+        "9999b93f029a9999999999c93f",
+        "809c9c39000a6275696c64000000024830303030303030302d303030302d303030302d303030302d",
+        "30303030303030303030303702020000001802180218041e010000023000000000",
+    );
+    let bytes: Vec<u8> = (0..written.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&written[i..i + 2], 16).unwrap())
+        .collect();
+    let writer =
+        WriterSchema::parse(include_str!("../../avro/earlier/rollup_batch_1.avsc")).unwrap();
+    let batch = decode_rollups(&writer, &bytes).unwrap();
+    assert_eq!(batch.organization_id, Uuid::from_u128(5));
+    let parts = batch.entries.into_iter().map(|entry| {
+        let (minute, series, rollup) = entry.into_parts().unwrap();
+        assert_eq!(minute.micros(), 60_000_000);
+        assert_eq!(series.user_id, Some(Uuid::from_u128(7)));
+        (series.kind, series.name, rollup)
+    });
+    let metric = Rollup {
+        count: 2,
+        values: Some(Values {
+            count: 2,
+            sum: 300_000_000_000,
+            min: 0.1,
+            max: 0.2,
+        }),
+        ..Rollup::default()
+    };
+    let command = Rollup {
+        count: 1,
+        by_status: [1, 0, 0, 0],
+        execution_time: Some(ExecutionTime::of(12)),
+        ..Rollup::default()
+    };
+    let expected = [
+        (SeriesKind::Metric, "error_rate".to_owned(), metric),
+        (SeriesKind::Command, "build".to_owned(), command),
+    ];
+    assert_eq!(parts.collect::<Vec<_>>(), expected);
 }

@@ -52,6 +52,12 @@ pub struct RollupEntry {
     value_min: Option<f64>,
     #[serde(default)]
     value_max: Option<f64>,
+    /// Absent when every event has a value, which those of metrics always have: the same
+    /// as before the field was there.
+    #[serde(default)]
+    value_count: Option<i64>,
+    #[serde(default)]
+    commands_executed: i64,
 }
 
 /// A record of `metrics.rollups` that no aggregator of ours can have written.
@@ -88,6 +94,10 @@ impl RollupEntry {
             value_sum: values.map(|v| Usd::from_units(v.sum).to_string()),
             value_min: values.map(|v| v.min),
             value_max: values.map(|v| v.max),
+            value_count: values
+                .filter(|v| v.count != rollup.count)
+                .map(|v| signed(v.count)),
+            commands_executed: signed(rollup.commands_executed),
         }
     }
 
@@ -115,6 +125,7 @@ impl RollupEntry {
         }
         let values = match (&self.value_sum, self.value_min, self.value_max) {
             (Some(sum), Some(min), Some(max)) if min <= max => Some(Values {
+                count: count("value_count", self.value_count.unwrap_or(self.event_count))?,
                 sum: decimal("value_sum", sum)?.units(),
                 min,
                 max,
@@ -134,6 +145,7 @@ impl RollupEntry {
             input_tokens: count("input_tokens", self.input_tokens)?,
             output_tokens: count("output_tokens", self.output_tokens)?,
             cost: decimal("cost_usd", &self.cost_usd)?,
+            commands_executed: count("commands_executed", self.commands_executed)?,
             values,
         };
         let series = Series {

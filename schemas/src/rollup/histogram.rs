@@ -1,4 +1,4 @@
-//! An exponential histogram of execution times, and quantiles out of it.
+//! An exponential histogram of how long things took, and quantiles out of it.
 //!
 //! Buckets grow by 2^(1/8), as in OpenTelemetry's exponential histogram of scale 3: it has
 //! no state but counts, so two merge by adding, and a quantile is known to within half a
@@ -6,8 +6,8 @@
 
 use std::{iter, sync::LazyLock};
 
-/// Largest exponent: 2^22 ms is more than the hour an execution may take.
-const MAX_EXPONENT: u32 = 22;
+/// Largest exponent: 2^27 ms is more than the day a session may take.
+const MAX_EXPONENT: u32 = 27;
 
 /// Upper bounds of the buckets, ⌊2^(i/8)⌋: bucket `i` holds the whole numbers above
 /// `BOUNDS[i - 1]` up to `BOUNDS[i]`. Some of the first hold none.
@@ -21,7 +21,7 @@ static BOUNDS: LazyLock<Vec<u64>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Counts of execution times by size. Sparse: a rollup of few events is a few bytes.
+/// Counts of times in milliseconds by size. Sparse: a rollup of few events is a few bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Histogram {
     /// Slot and count, ascending, counts above zero. Slot 0 holds the zeros, slot `i + 1`
@@ -63,8 +63,8 @@ impl Histogram {
         self.slots.iter().fold(0, |n, (_, c)| n.saturating_add(*c))
     }
 
-    /// The value of nearest rank `q` (0 to 1), within 4.5 % of it, in milliseconds; `None`
-    /// of no values. `min` and `max` are the exact extremes, which no estimate may pass.
+    /// The value of nearest rank `q` (0 to 1), within 4.5 % of it up to the last bucket, in
+    /// milliseconds; `None` of no values. `min` and `max` are the exact extremes, which no estimate may pass.
     pub fn quantile(&self, q: f64, min: u64, max: u64) -> Option<f64> {
         // As PostgreSQL's percentile_disc does it.
         let rank = ((q * self.count() as f64).ceil() as u64).max(1);
@@ -198,7 +198,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_quantile_is_within_its_bound(
-            values in prop::collection::vec((0u32..=22).prop_flat_map(|e| 0..=(1u64 << e).min(3_600_000)), 1..300),
+            values in prop::collection::vec((0u32..=27).prop_flat_map(|e| 0..=(1u64 << e).min(86_400_000)), 1..300),
             q in 0.0f64..=1.0,
         ) {
             let mut sorted = values.clone();
@@ -210,7 +210,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_go_both_ways(values in prop::collection::vec(0u64..=3_600_000, 0..50), n in 1u64..) {
+        fn bytes_go_both_ways(values in prop::collection::vec(0u64..=86_400_000, 0..50), n in 1u64..) {
             let mut histogram = of(&values);
             histogram.add_to(3, n);
             prop_assert_eq!(Histogram::from_bytes(&histogram.to_bytes()), Ok(histogram));

@@ -4,7 +4,10 @@ mod batch;
 mod histogram;
 mod series;
 
-use crate::{Usd, event::Event, event::Status};
+use crate::{
+    Usd,
+    event::{Event, SessionKind, Status, UserSession},
+};
 
 pub use self::{
     batch::{MalformedRollup, RollupBatch, RollupEntry},
@@ -23,7 +26,7 @@ pub struct Rollup {
     pub count: u64,
     /// How many of each [`Status`], in the order of [`Status::ALL`].
     pub by_status: [u64; 4],
-    /// Execution times, if the series has any.
+    /// How long they took, of those that say so: executions, and sessions that ended.
     pub execution_time: Option<ExecutionTime>,
     /// Tokens given to agents.
     pub input_tokens: u64,
@@ -31,11 +34,14 @@ pub struct Rollup {
     pub output_tokens: u64,
     /// What it cost.
     pub cost: Usd,
-    /// Values, if the series has any.
+    /// Commands executed in sessions that ended.
+    pub commands_executed: u64,
+    /// Values of those that have one: of productivity metrics, and the productivity scores
+    /// of sessions that ended.
     pub values: Option<Values>,
 }
 
-/// Execution times in milliseconds.
+/// How long events took, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecutionTime {
     /// Their sum.
@@ -48,9 +54,11 @@ pub struct ExecutionTime {
     pub histogram: Histogram,
 }
 
-/// The values of a productivity metric.
+/// Values of events, which need not all have one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Values {
+    /// How many there are.
+    pub count: u64,
     /// Their sum in units of 10⁻¹². Whole numbers, because floating-point sums depend on
     /// their order.
     pub sum: i128,
@@ -73,31 +81,37 @@ impl Rollup {
             }),
             Event::ProductivityMetric(e) => Some(Self {
                 count: 1,
-                values: Some(Values {
-                    sum: exact_units(e.metric_value),
-                    min: e.metric_value,
-                    max: e.metric_value,
-                }),
+                values: Some(Values::of(e.metric_value)),
                 ..Self::default()
             }),
-            Event::UserSession(_) => None,
+            Event::UserSession(e) => Some(Self::of_session(e)),
         }
     }
 
     fn of_execution(status: Status, time: i64) -> Self {
-        let time = unsigned(time);
-        let mut histogram = Histogram::default();
-        histogram.add(time);
         Self {
             count: 1,
             by_status: Status::ALL.map(|s| u64::from(s == status)),
-            execution_time: Some(ExecutionTime {
-                sum: time,
-                min: time,
-                max: time,
-                histogram,
-            }),
+            execution_time: Some(ExecutionTime::of(unsigned(time))),
             ..Self::default()
+        }
+    }
+
+    /// What a session came to is said by its end; what was said before of it would count it
+    /// several times.
+    fn of_session(session: &UserSession) -> Self {
+        let counted = Self {
+            count: 1,
+            ..Self::default()
+        };
+        if session.kind != SessionKind::Ended {
+            return counted;
+        }
+        Self {
+            execution_time: session_millis(session).map(ExecutionTime::of),
+            commands_executed: unsigned(session.commands_executed.unwrap_or(0)),
+            values: session.productivity_score.map(Values::of),
+            ..counted
         }
     }
 
@@ -115,6 +129,9 @@ impl Rollup {
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
         self.cost = self.cost.saturating_add(other.cost);
+        self.commands_executed = self
+            .commands_executed
+            .saturating_add(other.commands_executed);
         match (&mut self.values, &other.values) {
             (Some(mine), Some(theirs)) => mine.merge(theirs),
             (mine @ None, theirs) => *mine = *theirs,
@@ -135,6 +152,18 @@ impl Rollup {
 }
 
 impl ExecutionTime {
+    /// Of one event that took `time` milliseconds.
+    pub fn of(time: u64) -> Self {
+        let mut histogram = Histogram::default();
+        histogram.add(time);
+        Self {
+            sum: time,
+            min: time,
+            max: time,
+            histogram,
+        }
+    }
+
     fn merge(&mut self, other: &Self) {
         self.sum = self.sum.saturating_add(other.sum);
         self.min = self.min.min(other.min);
@@ -144,10 +173,35 @@ impl ExecutionTime {
 }
 
 impl Values {
+    /// Of one event with this value.
+    pub fn of(value: f64) -> Self {
+        // Two zeros would be two minima.
+        let value = value + 0.0;
+        Self {
+            count: 1,
+            sum: exact_units(value),
+            min: value,
+            max: value,
+        }
+    }
+
     fn merge(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
+    }
+}
+
+/// How long a session was: as it says, or else from its start to its end. SQL over raw rows
+/// gives the same with `round(duration_minutes * 60000)` and `floor(extract(epoch from
+/// session_end - session_start) * 1000)`.
+fn session_millis(session: &UserSession) -> Option<u64> {
+    let said = session.duration_minutes;
+    match (said, session.session_start, session.session_end) {
+        (Some(minutes), _, _) => Some((minutes * 60_000.0).round_ties_even() as u64),
+        (None, Some(start), Some(end)) => Some(unsigned((end.micros() - start.micros()) / 1000)),
+        _ => None,
     }
 }
 

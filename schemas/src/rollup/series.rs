@@ -15,6 +15,9 @@ pub enum SeriesKind {
     Agent,
     /// Productivity metrics; the name is the metric type.
     Metric,
+    /// Sessions; the name is what the event says of its session: `started`, `updated` or
+    /// `ended`.
+    Session,
 }
 
 impl SeriesKind {
@@ -24,6 +27,7 @@ impl SeriesKind {
             Self::Command => "command",
             Self::Agent => "agent",
             Self::Metric => "metric",
+            Self::Session => "session",
         }
     }
 }
@@ -58,7 +62,7 @@ impl Scope {
 pub struct Series {
     /// What is counted.
     pub kind: SeriesKind,
-    /// Command, agent or metric type.
+    /// Command, agent, metric type, or kind of session event.
     pub name: String,
     /// The agent's model.
     pub model: Option<String>,
@@ -74,15 +78,17 @@ impl Series {
     /// The finest series of an event; `None` of a kind that has no rollups.
     pub fn of(event: &Event) -> Option<Self> {
         let (kind, name, model) = match event {
-            Event::CommandExecution(e) => (SeriesKind::Command, &e.command_name, None),
-            Event::AgentInteraction(e) => (SeriesKind::Agent, &e.agent_name, e.model.clone()),
-            Event::ProductivityMetric(e) => (SeriesKind::Metric, &e.metric_type, None),
-            Event::UserSession(_) => return None,
+            Event::CommandExecution(e) => (SeriesKind::Command, e.command_name.as_str(), None),
+            Event::AgentInteraction(e) => {
+                (SeriesKind::Agent, e.agent_name.as_str(), e.model.clone())
+            }
+            Event::ProductivityMetric(e) => (SeriesKind::Metric, e.metric_type.as_str(), None),
+            Event::UserSession(e) => (SeriesKind::Session, e.kind.as_str(), None),
         };
         let common = event.common();
         Some(Self {
             kind,
-            name: name.clone(),
+            name: name.to_owned(),
             model,
             team_id: common.team_id,
             project_id: common.project_id,
@@ -146,6 +152,10 @@ mod tests {
             base.clone(),
             Series {
                 kind: SeriesKind::Command,
+                ..base.clone()
+            },
+            Series {
+                kind: SeriesKind::Session,
                 ..base.clone()
             },
             Series {

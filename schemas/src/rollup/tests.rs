@@ -4,7 +4,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     Timestamp,
-    event::{AgentInteraction, CommandExecution, ProductivityMetric},
+    event::{AgentInteraction, CommandExecution, ProductivityMetric, SessionKind, UserSession},
 };
 
 fn command(time: i64, status: Status) -> Event {
@@ -61,6 +61,49 @@ fn metric(value: f64) -> Event {
     })
 }
 
+fn session(kind: SessionKind) -> UserSession {
+    UserSession {
+        event_id: Uuid::nil(),
+        organization_id: Uuid::nil(),
+        timestamp: Timestamp::MIN,
+        user_id: Uuid::nil(),
+        team_id: None,
+        project_id: None,
+        session_id: "s".into(),
+        kind,
+        session_start: None,
+        session_end: None,
+        duration_minutes: None,
+        commands_executed: None,
+        agents_used: None,
+        productivity_score: None,
+        context: None,
+    }
+}
+
+const SESSION_KINDS: [SessionKind; 3] = [
+    SessionKind::Started,
+    SessionKind::Updated,
+    SessionKind::Ended,
+];
+
+fn sessions() -> impl Strategy<Value = Event> {
+    (
+        prop::sample::select(&SESSION_KINDS[..]),
+        prop::option::of(0.0f64..=1440.0),
+        prop::option::of(0i64..=1_000_000),
+        prop::option::of(0.0f64..=100.0),
+    )
+        .prop_map(|(kind, duration, commands, score)| {
+            Event::UserSession(UserSession {
+                duration_minutes: duration,
+                commands_executed: commands,
+                productivity_score: score,
+                ..session(kind)
+            })
+        })
+}
+
 fn events() -> impl Strategy<Value = Event> {
     let status = || prop::sample::select(&Status::ALL[..]);
     let time = || prop_oneof![0i64..50, 0i64..=3_600_000];
@@ -71,6 +114,7 @@ fn events() -> impl Strategy<Value = Event> {
         (time(), status(), tokens, cost).prop_map(|(t, s, k, c)| agent(t, s, k, c)),
         (-1e18f64..=1e18).prop_map(metric),
         (-1.0f64..=1.0).prop_map(metric),
+        sessions(),
     ]
 }
 
@@ -157,4 +201,93 @@ fn values_are_summed_exactly() {
     let sum = rollup(&values.map(metric)).values.unwrap();
     assert_eq!(sum.sum, 300_000_000_001);
     assert_eq!((sum.min, sum.max), (-1e15, 1e15));
+}
+
+#[test]
+fn a_sessions_end_says_what_it_came_to_and_what_came_before_is_counted_only() {
+    let told = |kind| {
+        Event::UserSession(UserSession {
+            duration_minutes: Some(90.0),
+            commands_executed: Some(12),
+            productivity_score: Some(-0.0),
+            ..session(kind)
+        })
+    };
+    for kind in [SessionKind::Started, SessionKind::Updated] {
+        let counted = Rollup {
+            count: 1,
+            ..Rollup::default()
+        };
+        assert_eq!(Rollup::of(&told(kind)), Some(counted));
+        assert_eq!(Series::of(&told(kind)).unwrap().name, kind.as_str());
+    }
+    let ended = Rollup::of(&told(SessionKind::Ended)).unwrap();
+    assert_eq!(ended.execution_time, Some(ExecutionTime::of(5_400_000)));
+    assert_eq!((ended.count, ended.commands_executed), (1, 12));
+    let scores = ended.values.unwrap();
+    assert_eq!((scores.count, scores.sum), (1, 0));
+    assert!(scores.min.is_sign_positive());
+}
+
+#[test]
+fn a_mean_is_over_the_sessions_that_say_a_number() {
+    let ended = |duration, score| {
+        Event::UserSession(UserSession {
+            duration_minutes: duration,
+            productivity_score: score,
+            ..session(SessionKind::Ended)
+        })
+    };
+    let sum = rollup(&[
+        ended(Some(10.0), Some(80.5)),
+        ended(None, None),
+        ended(Some(20.0), None),
+    ]);
+    let time = sum.execution_time.as_ref().unwrap();
+    assert_eq!(
+        (sum.count, time.histogram.count(), time.sum),
+        (3, 2, 1_800_000)
+    );
+    assert_eq!(sum.values, Some(Values::of(80.5)));
+    assert_eq!(sum.values.unwrap().count, 1);
+}
+
+#[test]
+fn a_session_without_a_duration_was_as_long_as_from_its_start_to_its_end() {
+    let at = |micros| Some(Timestamp::from_micros(micros).unwrap());
+    for (duration, start, end, expected) in [
+        (None, at(1_000_000), at(61_999_999), Some(60_999)),
+        (Some(2.3), at(0), at(1_000_000), Some(138_000)),
+        (None, at(5), at(5), Some(0)),
+        (None, at(0), None, None),
+        (None, None, at(0), None),
+        (Some(1440.0), None, None, Some(86_400_000)),
+    ] {
+        let event = Event::UserSession(UserSession {
+            duration_minutes: duration,
+            session_start: start,
+            session_end: end,
+            ..session(SessionKind::Ended)
+        });
+        let time = Rollup::of(&event).unwrap().execution_time;
+        assert_eq!(time, expected.map(ExecutionTime::of), "{duration:?}");
+    }
+}
+
+#[test]
+fn an_entry_with_values_but_no_count_of_them_has_one_in_every_event() {
+    let parts = |rollup: &Rollup| {
+        let series = Series::of(&metric(0.0)).unwrap();
+        let entry = RollupEntry::new(Timestamp::MIN, series, rollup);
+        (serde_json::to_value(&entry).unwrap(), entry.into_parts())
+    };
+    let two = rollup(&[metric(0.1), metric(0.2)]);
+    let (json, given_back) = parts(&two);
+    assert_eq!(json["value_count"], serde_json::Value::Null);
+    assert_eq!(given_back.unwrap().2.values.unwrap().count, 2);
+    let mut partly = two;
+    partly.count = 5;
+    let (json, given_back) = parts(&partly);
+    assert_eq!(json["value_count"], 2);
+    assert_eq!(given_back.unwrap().2, partly);
 }

@@ -140,16 +140,18 @@ async fn upsert(
             kind, name, model, team_id, project_id, user_id, \
             event_count, success_count, error_count, timeout_count, cancelled_count, \
             execution_time_sum, execution_time_min, execution_time_max, histogram, \
-            input_tokens, output_tokens, cost_usd, value_sum, value_min, value_max) \
+            input_tokens, output_tokens, cost_usd, value_sum, value_min, value_max, \
+            value_count, commands_executed) \
          select k1, k2, k3, k4, s1, s2, s3, s4, s5, s6, a, b, c, d, e, \
-            f::numeric, g, h, i, j::numeric, k::numeric, l::numeric, m::numeric, n, o \
+            f::numeric, g, h, i, j::numeric, k::numeric, l::numeric, m::numeric, n, o, p, q::numeric \
          from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], \
             $5::text[], $6::text[], $7::text[], $8::uuid[], $9::uuid[], $10::uuid[], \
             $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], \
             $16::text[], $17::bigint[], $18::bigint[], $19::bytea[], \
             $20::text[], $21::text[], $22::text[], $23::text[], \
-            $24::double precision[], $25::double precision[]) \
-            as r(k1, k2, k3, k4, s1, s2, s3, s4, s5, s6, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o) \
+            $24::double precision[], $25::double precision[], $26::bigint[], $27::text[]) \
+            as r(k1, k2, k3, k4, s1, s2, s3, s4, s5, s6, \
+                a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q) \
          on conflict (organization_id, scope, bucket_start, series_id) do update set \
             event_count = excluded.event_count, \
             success_count = excluded.success_count, \
@@ -166,6 +168,8 @@ async fn upsert(
             value_sum = excluded.value_sum, \
             value_min = excluded.value_min, \
             value_max = excluded.value_max, \
+            value_count = excluded.value_count, \
+            commands_executed = excluded.commands_executed, \
             updated_at = now()"
     );
     let keys = Keys::of(rows);
@@ -199,6 +203,8 @@ async fn upsert(
         .bind(column(&measures, |m| m.value_sum.as_deref()))
         .bind(column(&measures, |m| m.value_min))
         .bind(column(&measures, |m| m.value_max))
+        .bind(column(&measures, |m| m.value_count))
+        .bind(column(&measures, |m| m.commands_executed.as_str()))
         .execute(connection)
         .await?;
     Ok(())

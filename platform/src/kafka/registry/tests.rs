@@ -224,6 +224,21 @@ async fn a_thread_of_its_own_can_ask() {
     assert_eq!(*answer.unwrap().unwrap(), 4);
 }
 
+/// As an installation that has seen them all meets the newest.
+#[tokio::test]
+async fn the_newest_schema_of_rollups_may_follow_every_earlier_one() {
+    let client = real();
+    let subject = format!("t-{}-value", Uuid::new_v4());
+    client
+        .set_compatibility(&subject, "BACKWARD_TRANSITIVE")
+        .await
+        .unwrap();
+    let first = include_str!("../../../../schemas/avro/earlier/rollup_batch_1.avsc");
+    for schema in [first, schemas::codec::rollup_schema()] {
+        client.register(&subject, schema).await.unwrap();
+    }
+}
+
 #[test]
 fn a_printed_client_tells_no_secret() {
     let client = RegistryClient::new("https://user:hunter2@registry/x", TIMEOUT).unwrap();
