@@ -12,31 +12,64 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::refusal::{RETRY_AFTER, Refusal};
+use crate::{
+    posted::Form,
+    refusal::{RETRY_AFTER, Refusal},
+};
 
 /// The event is stored.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Accepted)]
 pub(crate) struct Accepted {
     /// The event's id: its own, or the one it was given.
-    pub(crate) event_id: Uuid,
-    /// Always `accepted`.
-    #[schema(example = "accepted")]
-    pub(crate) status: &'static str,
+    event_id: Uuid,
+    #[schema(inline)]
+    status: AcceptedStatus,
 }
 
-impl Accepted {
-    pub(crate) fn new(event_id: Uuid) -> Self {
-        Self {
-            event_id,
-            status: "accepted",
-        }
-    }
+/// The session's event is stored.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SessionAccepted {
+    /// The session's id: its own, or the one it was given.
+    #[schema(min_length = 1, max_length = 255)]
+    session_id: String,
+    /// The event's id: its own, or the one it was given.
+    event_id: Uuid,
+    #[schema(inline)]
+    status: AcceptedStatus,
 }
 
-/// What came of one event of a batch.
+/// Always the same.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum AcceptedStatus {
+    Accepted,
+}
+
+/// 202 for one event.
+pub(crate) fn accepted(event_id: Uuid) -> (StatusCode, Json<Accepted>) {
+    let status = AcceptedStatus::Accepted;
+    (StatusCode::ACCEPTED, Json(Accepted { event_id, status }))
+}
+
+/// 202 for an event of a session.
+pub(crate) fn session_accepted(
+    session_id: String,
+    event_id: Uuid,
+) -> (StatusCode, Json<SessionAccepted>) {
+    let answer = SessionAccepted {
+        session_id,
+        event_id,
+        status: AcceptedStatus::Accepted,
+    };
+    (StatusCode::ACCEPTED, Json(answer))
+}
+
+/// What came of one of many events.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) kind: EventKind,
+    pub(crate) form: Form,
+    pub(crate) kind: Option<EventKind>,
     pub(crate) index: usize,
     pub(crate) event_id: Option<Uuid>,
     pub(crate) refusal: Option<Refusal>,
@@ -45,7 +78,7 @@ pub(crate) struct Outcome {
 #[derive(Serialize)]
 struct EventResult {
     index: usize,
-    kind: &'static str,
+    kind: Option<&'static str>,
     event_id: Option<Uuid>,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +94,7 @@ impl From<&Outcome> for EventResult {
         let refusal = outcome.refusal.as_ref();
         Self {
             index: outcome.index,
-            kind: outcome.kind.as_str(),
+            kind: outcome.kind.map(EventKind::as_str),
             event_id: outcome.event_id,
             status: if refusal.is_none() {
                 "accepted"
@@ -70,7 +103,7 @@ impl From<&Outcome> for EventResult {
             },
             http_status: refusal.map(|r| r.status().as_u16()),
             code: refusal.map(Refusal::code),
-            errors: refusal.map(Refusal::errors).unwrap_or_default(),
+            errors: refusal.map(|r| r.errors(outcome.form)).unwrap_or_default(),
         }
     }
 }
@@ -81,7 +114,8 @@ pub(crate) fn batch_answer(outcomes: &[Outcome]) -> Response {
     let accepted = outcomes.iter().filter(|o| o.refusal.is_none()).count();
     let rejected = outcomes.len() - accepted;
     let problem = match accepted {
-        0 => nothing_accepted(outcomes),
+        // Of nothing, all is accepted.
+        0 if rejected > 0 => nothing_accepted(outcomes),
         _ => {
             let status = if rejected == 0 {
                 StatusCode::ACCEPTED
@@ -131,7 +165,8 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(index, refusal)| Outcome {
-                kind: EventKind::UserSession,
+                form: Form::Plain,
+                kind: Some(EventKind::UserSession),
                 index,
                 event_id: Some(Uuid::nil()),
                 refusal: refusal.clone(),

@@ -3,11 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, FromRef},
-    routing::post,
-};
+use axum::{Router, extract::FromRef};
 use platform::{
     auth::Verifier,
     http::health::{CheckDetail, Health},
@@ -19,12 +15,8 @@ use platform::{
 };
 use schemas::{EventKind, Topics};
 
-use crate::{
-    GatewayConfig, handlers, publish::Publisher, refusal::MAX_EVENT_BYTES, registration::schema_ids,
-};
+use crate::{GatewayConfig, publish::Publisher, registration::schema_ids, routes::routes};
 
-/// Largest body of a batch.
-const MAX_BATCH_BYTES: usize = 10 << 20;
 const REGISTRY_PATIENCE: Duration = Duration::from_secs(30);
 /// Below the bound of a health check, so that the answer is the broker's and not a timeout.
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -84,22 +76,7 @@ impl Gateway {
 
     /// The routes, with their state and limits; for `platform::http::layers` to surround.
     pub fn router(&self) -> Router {
-        let single = DefaultBodyLimit::max(MAX_EVENT_BYTES);
-        let batch = DefaultBodyLimit::max(MAX_BATCH_BYTES);
-        Router::new()
-            .route(
-                "/api/metrics/commands",
-                post(handlers::post_command).layer(single),
-            )
-            .route(
-                "/api/metrics/agents",
-                post(handlers::post_agent).layer(single),
-            )
-            .route(
-                "/api/metrics/batch",
-                post(handlers::post_batch).layer(batch),
-            )
-            .with_state(self.state.clone())
+        routes().with_state(self.state.clone())
     }
 
     /// Waits until everything published has its answer. `false`: not all within `bound`.

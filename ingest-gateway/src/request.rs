@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRef, FromRequest, FromRequestParts, Request},
+    extract::{DefaultBodyLimit, FromRef, FromRequest, FromRequestParts, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use bytes::Bytes;
@@ -11,8 +11,9 @@ use platform::{
     auth::{Identity, Verifier, may_post_for},
     http::problem::Problem,
 };
+use serde_json::value::RawValue;
 
-use crate::batch::is_key;
+use crate::{batch::is_key, cloud_events::Mode, refusal::MAX_EVENT_BYTES};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
@@ -41,6 +42,11 @@ impl JsonBody {
     pub(crate) fn text(&self) -> Result<&str, Problem> {
         std::str::from_utf8(&self.0).map_err(|_| malformed("it is not UTF-8"))
     }
+
+    /// One JSON value.
+    pub(crate) fn value(&self) -> Result<&RawValue, Problem> {
+        serde_json::from_str(self.text()?).map_err(malformed)
+    }
 }
 
 /// 400 for a body that is no JSON.
@@ -57,6 +63,13 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
                 "The body must be sent as application/json.",
             ));
         }
+        Self::read(request, state).await
+    }
+}
+
+impl JsonBody {
+    /// The body of a request whose media type is known to be one of JSON.
+    async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Self, Problem> {
         if is_encoded(request.headers()) {
             return Err(Problem::unsupported_media_type(
                 "The body must be sent without a Content-Encoding.",
@@ -75,11 +88,36 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     }
 }
 
+/// A body that holds CloudEvents, or the data of one.
+pub(crate) struct CloudEventBody {
+    pub(crate) mode: Mode,
+    pub(crate) body: JsonBody,
+}
+
+impl<S: Send + Sync> FromRequest<S> for CloudEventBody {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
+        let mode = content_type(request.headers()).and_then(Mode::of);
+        let mode = mode.ok_or_else(|| {
+            Problem::unsupported_media_type(
+                "The body must be sent as application/cloudevents+json, as application/cloudevents-batch+json, or, with the attributes as headers, as application/json.",
+            )
+        })?;
+        if mode != Mode::Batched {
+            DefaultBodyLimit::max(MAX_EVENT_BYTES).apply(&mut request);
+        }
+        let body = JsonBody::read(request, state).await?;
+        Ok(Self { mode, body })
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok()
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
-    let essence = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next());
+    let essence = content_type(headers).and_then(|value| value.split(';').next());
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 

@@ -13,7 +13,8 @@ use uuid::Uuid;
 use crate::{Timestamp, Usd, fault::Faults, fault::pointer, free_object::FreeObject};
 
 /// The members of a JSON object as written: in order, duplicates kept.
-pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+#[derive(Debug, Clone)]
+pub struct Members<'a>(pub Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
