@@ -33,6 +33,14 @@ use crate::handlers;
         handlers::post_batch,
         handlers::post_cloud_events,
     ),
+    // Those of shared answers are not found by themselves.
+    components(schemas(
+        answers::BadBatch,
+        answers::BadEvent,
+        answers::Problem,
+        answers::Unavailable,
+        answers::UnavailableBatch,
+    )),
     modifiers(&Bearer, &RateLimits),
     tags((name = "ingest", description = "Posting events. Each is answered with 202 when every in-sync replica of Kafka has it, and not before."))
 )]

@@ -18,9 +18,8 @@ impl Description {
     fn holds(&self, pointer: &str, value: &Value) -> Result<(), String> {
         let schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$ref": format!("#{pointer}"),
+            "allOf": [self.0.pointer(pointer)],
             "components": self.0["components"],
-            "paths": self.0["paths"],
         });
         let validator = jsonschema::options()
             .should_validate_formats(true)
