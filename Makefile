@@ -1,9 +1,9 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test unit bench fuzz lint deny stack down status reset
+.PHONY: help run test unit bench fuzz lint deny schemathesis stack down status reset
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and run everything in one process; ^C ends it
 	@scripts/run
@@ -27,6 +27,9 @@ lint: ## format, clippy, scripts and deployment files
 
 deny: ## licenses, sources and advisories of the dependencies
 	@scripts/deny
+
+schemathesis: ## generated requests to a running gateway (FLOWMETER_TOKEN, FLOWMETER_OPENAPI)
+	@scripts/schemathesis
 
 stack: ## bring up Kafka, the schema registry, TimescaleDB and Redis
 	@scripts/stack up

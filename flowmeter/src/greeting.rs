@@ -40,7 +40,7 @@ Post an event, and a moment later read it back:
   sleep 1; curl -sS "http://{address}/api/metrics/aggregated?aggregation_window=1m" \
     -H "Authorization: Bearer $FLOWMETER_TOKEN"
 
-More: http://{address}/api/metrics/openapi.json, /metrics, and flowmeter load --help.
+More: http://{address}/api/docs, /api/openapi.json, /metrics, and flowmeter load --help.
 "#
     );
     Ok(())

@@ -6,6 +6,7 @@ mod greeting;
 mod health;
 pub mod load;
 pub mod migrate;
+mod reference;
 pub mod serve;
 mod service;
 pub mod token;

@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aggregator::AggregatorConfig;
-use axum::routing::get;
-use axum::{Json, Router};
 use ingest_gateway::{Gateway, GatewayConfig};
 use platform::config::{Env, HttpConfig};
 use platform::http::admin::{admin_router, keep_up};
@@ -18,6 +16,7 @@ use sink::SinkConfig;
 use utoipa::openapi::OpenApi;
 
 use crate::greeting;
+use crate::reference::reference;
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -92,10 +91,9 @@ impl Serving {
         let address = listener.local_addr()?;
         let gateway = Gateway::start(&config.gateway, &health).await?;
         let query = query_api::start(&config.query, &health, shutdown.clone()).await?;
-        let api = openapi();
         let routers = [
             ("gateway", gateway.router()),
-            ("query", query.merge(openapi_route(&api))),
+            ("query", query.merge(reference(&openapi()))),
             ("admin", admin_router(&health, metrics.clone())),
         ];
         let router = layers::combined("flowmeter", routers, &config.http);
@@ -143,16 +141,8 @@ impl Serving {
 fn openapi() -> OpenApi {
     let mut api = query_api::openapi();
     api.merge(ingest_gateway::openapi());
+    "Flowmeter".clone_into(&mut api.info.title);
     api
-}
-
-/// `GET /api/metrics/openapi.json`.
-pub(crate) fn openapi_route(api: &OpenApi) -> Router {
-    let api = api.clone();
-    Router::new().route(
-        "/api/metrics/openapi.json",
-        get(async move || Json(api.clone())),
-    )
 }
 
 #[cfg(test)]

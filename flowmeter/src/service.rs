@@ -13,7 +13,8 @@ use query_api::QueryConfig;
 use sink::SinkConfig;
 use utoipa::openapi::OpenApi;
 
-use crate::serve::{DRAIN_BOUND, FLUSH_BOUND, VERSION, openapi_route};
+use crate::reference::reference;
+use crate::serve::{DRAIN_BOUND, FLUSH_BOUND, VERSION};
 
 /// Settings of a service that answers HTTP.
 pub(crate) struct HttpService<C> {
@@ -75,7 +76,7 @@ impl Process {
         http: HttpConfig,
     ) -> anyhow::Result<()> {
         let listener = server::bind(&http).await?;
-        let router = layers::standard(router.merge(openapi_route(&api)), name, &http);
+        let router = layers::standard(router.merge(reference(&api)), name, &http);
         let serving = server::serve(listener, router, http, self.shutdown.clone());
         self.services.spawn(name, serving);
         Ok(())

@@ -11,14 +11,16 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
+    posted::Form,
     receipts::{AcceptedResult, Settled, Tally},
     refusal::{RETRY_AFTER, Refusal},
 };
 
-/// What came of one event of a batch.
+/// What came of one of many events.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) kind: EventKind,
+    pub(crate) form: Form,
+    pub(crate) kind: Option<EventKind>,
     pub(crate) index: usize,
     pub(crate) event_id: Option<Uuid>,
     /// Its receipt and what is known of it, or why it was not accepted.
@@ -34,7 +36,7 @@ impl Outcome {
 #[derive(Serialize)]
 struct EventResult<'a> {
     index: usize,
-    kind: &'static str,
+    kind: Option<&'static str>,
     #[serde(flatten)]
     result: ResultMembers<'a>,
 }
@@ -56,7 +58,7 @@ impl<'a> EventResult<'a> {
     fn new(topics: &[String; 4], outcome: &'a Outcome) -> Self {
         let result = match &outcome.result {
             Ok(settled) => {
-                let topic = &topics[outcome.kind as usize];
+                let topic = &topics[settled.receipt.kind as usize];
                 ResultMembers::Accepted(AcceptedResult::new(topic, settled))
             }
             Err(refusal) => ResultMembers::Rejected {
@@ -64,12 +66,12 @@ impl<'a> EventResult<'a> {
                 status: "rejected",
                 http_status: refusal.status().as_u16(),
                 code: refusal.code(),
-                errors: refusal.errors(),
+                errors: refusal.errors(outcome.form),
             },
         };
         Self {
             index: outcome.index,
-            kind: outcome.kind.as_str(),
+            kind: outcome.kind.map(EventKind::as_str),
             result,
         }
     }
@@ -82,7 +84,8 @@ pub(crate) fn batch_answer(topics: &[String; 4], outcomes: &[Outcome]) -> Respon
         .map(|outcome| EventResult::new(topics, outcome))
         .collect();
     let tally = Tally::of(outcomes.iter().map(|outcome| outcome.result.as_ref().ok()));
-    if tally.accepted > 0 {
+    // Of nothing, all is accepted.
+    if tally.accepted > 0 || tally.rejected == 0 {
         return (tally.status(), Json(tally.body(&results))).into_response();
     }
     nothing_accepted(outcomes)
@@ -146,7 +149,8 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(index, refusal)| Outcome {
-                kind: EventKind::UserSession,
+                form: Form::Plain,
+                kind: Some(EventKind::UserSession),
                 index,
                 event_id: Some(Uuid::nil()),
                 result: refusal.clone().map_or_else(|| Ok(accepted()), Err),

@@ -9,6 +9,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::{ids::EventIds, posted::Posted};
+
 /// Longest `batch_id` or `Idempotency-Key`, in characters.
 pub(crate) const MAX_KEY_CHARS: usize = 255;
 
@@ -47,12 +49,15 @@ impl<'a> Batch<'a> {
             .into_batch(max)
     }
 
-    /// Every event with its kind and its place among those of its kind.
-    pub(crate) fn events(&self) -> impl Iterator<Item = (EventKind, usize, &'a RawValue)> {
+    /// Every event with its place among those of its kind.
+    pub(crate) fn events(&self, ids: &EventIds) -> impl Iterator<Item = (usize, Posted<'a>)> {
         EventKind::ALL
             .into_iter()
             .zip(&self.lists)
-            .flat_map(|(kind, list)| list.iter().enumerate().map(move |(i, raw)| (kind, i, *raw)))
+            .flat_map(move |(kind, list)| {
+                let numbered = list.iter().enumerate();
+                numbered.map(move |(i, raw)| (i, Posted::plain(kind, raw, ids.id(kind, i))))
+            })
     }
 }
 
@@ -194,6 +199,18 @@ impl<'de> Deserialize<'de> for Members<'de> {
 /// counted and not kept.
 struct AtMost(usize);
 
+/// An array of at most `max` events.
+pub(crate) fn read_array(text: &str, max: usize) -> Result<Vec<&RawValue>, BatchError> {
+    let raw: &RawValue =
+        serde_json::from_str(text).map_err(|e| BatchError::Malformed(e.to_string()))?;
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    match AtMost(max).deserialize(&mut deserializer) {
+        Ok((_, count)) if count > max => Err(BatchError::TooMany(count)),
+        Ok((list, _)) => Ok(list),
+        Err(_) => Err(at_root("type", "must be a JSON array")),
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for AtMost {
     type Value = (Vec<&'de RawValue>, usize);
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -242,13 +259,19 @@ mod tests {
         let text = r#" {"user_sessions":[{"a":1}], "batch_id":"b", "agent_interactions":null,
             "command_executions":[ 1 ,[2]], "timestamp":"2026-01-31T12:00:00Z"} "#;
         let batch = Batch::read(text, 3).unwrap();
-        let events: Vec<_> = batch.events().map(|(k, i, r)| (k, i, r.get())).collect();
+        let events: Vec<_> = batch
+            .events(&EventIds::Fresh)
+            .map(|(index, posted)| {
+                let fields = posted.fields.unwrap().get().to_owned();
+                (posted.kind.unwrap(), index, fields)
+            })
+            .collect();
         assert_eq!(
             events,
             [
-                (EventKind::CommandExecution, 0, "1"),
-                (EventKind::CommandExecution, 1, "[2]"),
-                (EventKind::UserSession, 0, r#"{"a":1}"#),
+                (EventKind::CommandExecution, 0, "1".to_owned()),
+                (EventKind::CommandExecution, 1, "[2]".to_owned()),
+                (EventKind::UserSession, 0, r#"{"a":1}"#.to_owned()),
             ]
         );
         assert_eq!(batch.batch_id.as_deref(), Some("b"));

@@ -39,7 +39,7 @@ pub struct GatewayConfig {
     pub wait_stored: Duration,
     /// How long any request may wait, from its head on: `REQUEST_TIMEOUT_MS` less a margin.
     pub longest_wait: Duration,
-    /// `RECEIPTS_KEPT`, default 100 000: the most receipts in memory, in about 500
+    /// `RECEIPTS_KEPT`, default 50 000: the most receipts in memory, in about 500
     /// bytes each; none is kept longer than an hour.
     pub receipts_kept: u64,
     /// `IDEMPOTENCY_KEYS_KEPT`, default 100 000: the most keys remembered, in about 400
@@ -63,7 +63,7 @@ impl GatewayConfig {
             database: database(env),
             wait_stored: env.millis("WAIT_STORED_MS", DEFAULT_WAIT, WAITS),
             longest_wait: request_timeout - (request_timeout / 10).min(LONGEST_MARGIN),
-            receipts_kept: env.number("RECEIPTS_KEPT", 100_000, 1..=100_000_000),
+            receipts_kept: env.number("RECEIPTS_KEPT", 50_000, 1..=100_000_000),
             idempotency_keys_kept: env.number("IDEMPOTENCY_KEYS_KEPT", 100_000, 1..=100_000_000),
             intake: IntakeConfig::from_env(env),
         }

@@ -3,16 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
-use axum::{
-    Router,
-    extract::FromRef,
-    middleware::from_fn_with_state,
-    routing::{get, post},
-};
+use axum::{Router, extract::FromRef};
 use platform::{
     auth::Verifier,
     http::{
-        body::Limits,
         budget::Budget,
         health::{CheckDetail, Health},
         overload,
@@ -27,16 +21,14 @@ use platform::{
 use schemas::{EventKind, Topics};
 
 use crate::{
-    GatewayConfig, handlers,
+    GatewayConfig,
     idempotency::UsedKeys,
     publish::Publisher,
-    receipts::{self, Book, Receipts, WaitLimits},
-    refusal::MAX_EVENT_BYTES,
+    receipts::{Book, Receipts, WaitLimits},
     registration::schema_ids,
+    routes::routes,
 };
 
-/// Largest body of a batch.
-const MAX_BATCH_BYTES: usize = 10 << 20;
 const REGISTRY_PATIENCE: Duration = Duration::from_secs(30);
 /// Below the bound of a health check, so that the answer is the broker's and not a timeout.
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -54,7 +46,6 @@ pub(crate) struct GatewayState(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
     verifier: Arc<Verifier>,
-    #[expect(dead_code, reason = "the handlers are to ask it")]
     pub(crate) limiter: RateLimiter,
     pub(crate) publisher: Publisher,
     pub(crate) receipts: Receipts,
@@ -122,32 +113,7 @@ impl Gateway {
 
     /// The routes, with their state and limits; for `platform::http::layers` to surround.
     pub fn router(&self) -> Router {
-        let at_most = |bytes| {
-            let timeout = self.body_timeout;
-            Limits { bytes, timeout }.layer()
-        };
-        let single = at_most(MAX_EVENT_BYTES);
-        let batch = at_most(MAX_BATCH_BYTES);
-        Router::new()
-            .route(
-                "/api/metrics/commands",
-                post(handlers::post_command).layer(single),
-            )
-            .route(
-                "/api/metrics/agents",
-                post(handlers::post_agent).layer(single),
-            )
-            .route(
-                "/api/metrics/batch",
-                post(handlers::post_batch).layer(batch),
-            )
-            // Around all of the above, before a token or a body is looked at.
-            .layer(from_fn_with_state(
-                Arc::clone(&self.budget),
-                overload::limit,
-            ))
-            .route("/api/metrics/events/{event_id}", get(receipts::get_event))
-            .with_state(self.state.clone())
+        routes(self.body_timeout, &self.budget).with_state(self.state.clone())
     }
 
     /// Waits until everything published has its answer. `false`: not all within `bound`.

@@ -14,6 +14,8 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use platform::{auth::Identity, http::problem::Problem};
 use sha2::{Digest, Sha256};
 
+use crate::request::JsonBody;
+
 /// How long a key is remembered.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -29,9 +31,19 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// The claim of a request that has a key.
+    pub(crate) fn of(
+        identity: &Identity,
+        key: Option<&str>,
+        call: &str,
+        body: &JsonBody,
+    ) -> Option<Self> {
+        key.map(|key| Self::new(identity, key, call, body.bytes()))
+    }
+
     /// What `identity` sends under `key`: to which call, and the body's bytes without any
     /// content coding. Bodies that differ in a blank alone are different payloads.
-    pub(crate) fn new(identity: &Identity, key: &str, call: &str, body: &[u8]) -> Self {
+    fn new(identity: &Identity, key: &str, call: &str, body: &[u8]) -> Self {
         let (organization, caller) = (identity.organization_id, identity.user_id);
         Self {
             slot: hash(&[organization.as_bytes(), caller.as_bytes(), key.as_bytes()]),

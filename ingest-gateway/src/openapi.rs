@@ -5,23 +5,48 @@
 
 mod answers;
 mod events;
+pub(crate) mod examples;
+mod requests;
+mod responses;
 
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        HeaderBuilder, ObjectBuilder, PathItem, RefOr,
+        path::Operation,
+        schema::Type,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 use crate::{
     handlers,
-    receipts::{ReceiptsApi, Waiting},
+    receipts::{self, Waiting},
 };
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(handlers::post_command, handlers::post_agent, handlers::post_batch),
-    components(schemas(events::ProductivityMetric, events::UserSession)),
-    modifiers(&Bearer, &Waiting),
-    tags((name = "ingest", description = "Posting events"))
+    info(title = "Flowmeter ingest gateway", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    paths(
+        handlers::post_command,
+        handlers::post_agent,
+        handlers::post_metric,
+        handlers::start_session,
+        handlers::update_session,
+        handlers::post_batch,
+        handlers::post_cloud_events,
+        receipts::events::get_event,
+    ),
+    // Those of shared answers are not found by themselves.
+    components(schemas(
+        answers::BadBatch,
+        answers::BadEvent,
+        answers::Problem,
+        answers::Unavailable,
+        answers::UnavailableBatch,
+    )),
+    modifiers(&Bearer, &Waiting, &RateLimits),
+    tags((name = "ingest", description = "Posting events. Each is answered with 202 when every in-sync replica of Kafka has it, and not before."))
 )]
 struct Api;
 
@@ -42,16 +67,48 @@ impl Modify for Bearer {
     }
 }
 
+/// What is left of the organization's limit stands in every answer that the limit let pass,
+/// and in the one that it refused.
+struct RateLimits;
+
+impl Modify for RateLimits {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for operation in api.paths.paths.values_mut().flat_map(operations) {
+            let answers = operation.responses.responses.iter_mut();
+            for (status, answer) in answers {
+                if let RefOr::T(answer) = answer
+                    && (status.starts_with('2') || status == "429")
+                {
+                    for (name, description) in [
+                        ("RateLimit-Policy", "The limits that hold"),
+                        ("RateLimit", "What is left of them"),
+                    ] {
+                        let header = HeaderBuilder::new()
+                            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+                            .description(Some(description))
+                            .build();
+                        answer.headers.insert(name.to_owned(), header.into());
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.post, &mut item.put].into_iter().flatten()
+}
+
 pub(crate) use self::{
-    answers::{BadBatch, BadEvent, BatchAnswer, Problem, Unavailable, UnavailableBatch},
-    events::{AgentInteraction, Batch, CommandExecution},
+    answers::{BatchAnswer, CloudEventsAnswer},
+    events::{AgentInteraction, Batch, CommandExecution, ProductivityMetric},
+    requests::{CloudEvent, Retry, SessionStart, SessionUpdate},
+    responses::{ManyRefused, OneRefused, Refusals},
 };
 
 /// The gateway's calls, their bodies and their answers.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut api = Api::openapi();
-    api.merge(ReceiptsApi::openapi());
-    api
+    Api::openapi()
 }
 
 #[cfg(test)]
@@ -160,7 +217,9 @@ mod tests {
                     assert!(!refused("x".repeat(max).into()), "{kind} {name}");
                     assert!(refused("x".repeat(max + 1).into()), "{kind} {name}");
                 }
-                if let Some(max) = field["maximum"].as_f64() {
+                // What a number of 64 bits holds anyway is no bound of ours.
+                let max = field["maximum"].as_f64().filter(|max| *max < 9e18);
+                if let Some(max) = max {
                     let whole = field.to_string().contains("integer");
                     let number = |n: f64| if whole { json!(n as i64) } else { json!(n) };
                     let min = field["minimum"].as_f64().unwrap();
@@ -176,28 +235,25 @@ mod tests {
     #[test]
     fn every_call_says_its_answers_and_its_security() {
         let api = api();
-        for (path, statuses) in [
-            (
-                "commands",
-                &[
-                    "200", "202", "400", "401", "403", "413", "415", "422", "503",
-                ][..],
-            ),
-            (
-                "agents",
-                &[
-                    "200", "202", "400", "401", "403", "413", "415", "422", "503",
-                ],
-            ),
-            (
-                "batch",
-                &[
-                    "200", "202", "207", "400", "401", "403", "413", "415", "422", "503",
-                ],
-            ),
-        ] {
-            let call = &api["paths"][format!("/api/metrics/{path}")]["post"];
+        assert_eq!(api["openapi"], "3.1.0");
+        let calls = [
+            ("post", "commands"),
+            ("post", "agents"),
+            ("post", "productivity"),
+            ("post", "sessions/start"),
+            ("put", "sessions/{session_id}"),
+            ("post", "batch"),
+            ("post", "events"),
+        ];
+        // And where an event is.
+        assert_eq!(api["paths"].as_object().unwrap().len(), calls.len() + 1);
+        for (method, path) in calls {
+            let call = &api["paths"][format!("/api/metrics/{path}")][method];
             let answers = call["responses"].as_object().unwrap();
+            let many = matches!(path, "batch" | "events");
+            let mut statuses = vec!["200", "202", "207", "400", "401", "403", "408", "413"];
+            statuses.extend(["415", "422", "429", "500", "503"]);
+            statuses.retain(|status| many || *status != "207");
             assert_eq!(answers.keys().collect::<Vec<_>>(), statuses, "{path}");
             for (status, answer) in answers {
                 let media = if status.starts_with('2') {
@@ -205,11 +261,38 @@ mod tests {
                 } else {
                     "application/problem+json"
                 };
-                assert!(answer["content"][media].is_object(), "{path} {status}");
+                let content = &answer["content"][media]["schema"];
+                assert!(content.is_object(), "{path} {status}");
+                let headers: Vec<_> = answer["headers"].as_object().map_or(vec![], |headers| {
+                    headers.keys().map(String::as_str).collect()
+                });
+                let expected: &[&str] = match status.as_str() {
+                    "202" | "207" => &["RateLimit", "RateLimit-Policy"],
+                    "401" => &["WWW-Authenticate"],
+                    "429" => &["RateLimit", "RateLimit-Policy", "Retry-After"],
+                    "503" => &["Retry-After"],
+                    _ => &[],
+                };
+                assert_eq!(headers, expected, "{path} {status}");
             }
             assert_eq!(call["security"], json!([{"bearer": []}]));
-            assert!(call["requestBody"]["content"]["application/json"].is_object());
+            let parameters = call["parameters"].as_array().unwrap();
+            assert!(parameters.iter().any(|p| p["name"] == "Idempotency-Key"));
         }
         assert!(api["components"]["securitySchemes"]["bearer"].is_object());
+        // Every reference leads somewhere.
+        let text = api.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(api.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn the_cloud_events_types_are_those_that_are_read() {
+        let text = api().to_string();
+        for kind in EventKind::ALL {
+            assert!(text.contains(crate::cloud_events::type_of(kind)), "{kind}");
+        }
     }
 }

@@ -10,13 +10,10 @@ use schemas::{
     Event, EventKind, Timestamp, codec,
     event::{Common, JsonDefaults, ValidationContext},
 };
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    batch::Batch,
-    ids::EventIds,
+    posted::{Form, Posted},
     refusal::{MAX_EVENT_BYTES, Refusal},
 };
 
@@ -43,11 +40,13 @@ pub(crate) struct Record {
     pub(crate) payload: Vec<u8>,
 }
 
-/// One event of a batch.
+/// One of many events of a request.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) kind: EventKind,
-    /// Its place among those of its kind.
+    pub(crate) form: Form,
+    /// `None` if it is not said.
+    pub(crate) kind: Option<EventKind>,
+    /// Its place in its list.
     pub(crate) index: usize,
     /// Of a refused event its own, if it has a readable one.
     pub(crate) event_id: Option<Uuid>,
@@ -55,23 +54,24 @@ pub(crate) struct Entry {
 }
 
 impl Judge<'_> {
-    /// The record of an event; `event_id` is its id if it names none.
-    pub(crate) fn record(
-        &self,
-        kind: EventKind,
-        raw: &RawValue,
-        event_id: Uuid,
-    ) -> Result<Record, Refusal> {
-        if raw.get().len() > MAX_EVENT_BYTES {
+    /// The record of an event, or all that is wrong with it.
+    pub(crate) fn record(&self, posted: &Posted<'_>) -> Result<Record, Refusal> {
+        let (Some(kind), Some(fields)) = (posted.kind, &posted.fields) else {
+            return Err(Refusal::Invalid(posted.faults.clone()));
+        };
+        if fields.get().len() > MAX_EVENT_BYTES {
             return Err(Refusal::TooLarge);
         }
         let defaults = JsonDefaults {
             organization_id: self.identity.organization_id,
-            event_id,
-            timestamp: self.timestamp,
+            // Without one there is a fault, and no record.
+            event_id: posted.event_id.unwrap_or_default(),
+            timestamp: posted.timestamp.unwrap_or(self.timestamp),
         };
-        let event =
-            Event::from_json(kind, raw, &defaults, &self.context).map_err(Refusal::Invalid)?;
+        let event = match Event::from_json(kind, fields, &defaults, &self.context) {
+            Ok(event) if posted.faults.is_empty() => event,
+            read => return Err(posted.refused(read.err().unwrap_or_default())),
+        };
         let common = event.common();
         may_post_for(self.identity, common.user_id, common.team_id).map_err(Refusal::Denied)?;
         let avro = codec::encode_event(&event).map_err(|error| {
@@ -87,27 +87,30 @@ impl Judge<'_> {
         })
     }
 
-    /// The records of a batch, each event judged alone. Of two events of a kind with one id
+    /// The records of many events, each judged alone. Of two events of a kind with one id
     /// the later is refused: consumers would silently drop it.
-    pub(crate) fn entries(&self, batch: &Batch<'_>, ids: &EventIds) -> Vec<Entry> {
+    pub(crate) fn entries<'e>(
+        &self,
+        events: impl Iterator<Item = (usize, Posted<'e>)>,
+    ) -> Vec<Entry> {
         let mut seen = HashSet::new();
-        batch
-            .events()
-            .map(|(kind, index, raw)| {
-                let outcome = self.record(kind, raw, ids.id(kind, index));
+        events
+            .map(|(index, posted)| {
+                let outcome = self.record(&posted);
                 let event_id = match &outcome {
                     Ok(record) => Some(record.event_id),
-                    Err(_) => own_id(raw),
+                    Err(_) => posted.own_id(),
                 };
                 let outcome = outcome.and_then(|record| {
-                    if seen.insert((kind, record.event_id)) {
+                    if seen.insert((record.kind, record.event_id)) {
                         Ok(record)
                     } else {
                         Err(Refusal::Duplicate)
                     }
                 });
                 Entry {
-                    kind,
+                    form: posted.form,
+                    kind: posted.kind,
                     index,
                     event_id,
                     outcome,
@@ -117,20 +120,13 @@ impl Judge<'_> {
     }
 }
 
-fn own_id(raw: &RawValue) -> Option<Uuid> {
-    #[derive(Deserialize)]
-    struct Named {
-        event_id: Option<Uuid>,
-    }
-    serde_json::from_str::<Named>(raw.get()).ok()?.event_id
-}
-
 #[cfg(test)]
 mod tests {
     use platform::auth::{Denied, Role};
     use serde_json::json;
 
     use super::*;
+    use crate::{batch::Batch, ids::EventIds};
 
     const ME: Uuid = Uuid::from_u128(1);
 
@@ -153,7 +149,7 @@ mod tests {
         };
         let text = batch.to_string();
         let ids = EventIds::new(&identity, Some("k".to_owned()));
-        judge.entries(&Batch::read(&text, 1000).unwrap(), &ids)
+        judge.entries(Batch::read(&text, 1000).unwrap().events(&ids))
     }
 
     fn metric(more: serde_json::Value) -> serde_json::Value {

@@ -12,7 +12,7 @@
 
 mod answer;
 mod book;
-mod events;
+pub(crate) mod events;
 mod fate;
 mod lookup;
 mod openapi;
@@ -27,11 +27,12 @@ use schemas::Topics;
 use tokio::sync::Semaphore;
 
 pub(crate) use self::{
-    answer::{Accepted, AcceptedResult, Settled, Tally, single_answer},
+    answer::{
+        Accepted, AcceptedResult, SessionAccepted, Settled, Tally, session_answer, single_answer,
+    },
     book::{Book, Place, Receipt},
-    events::get_event,
     fate::Fate,
-    openapi::{Receipts as ReceiptsApi, Waiting},
+    openapi::Waiting,
     wait::{Wait, WaitLimits},
 };
 use self::{storage::Storage, watch::Watch};

@@ -10,6 +10,8 @@ use platform::{
 use schemas::Fault;
 use uuid::Uuid;
 
+use crate::posted::Form;
+
 /// When to try again after the broker was away: it takes seconds to elect a leader.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -83,16 +85,16 @@ impl Refusal {
     }
 
     /// At least one; what concerns the whole event has the pointer `""`.
-    pub(crate) fn errors(&self) -> Vec<FieldError> {
+    pub(crate) fn errors(&self, form: Form) -> Vec<FieldError> {
         let pointer = match self {
             Self::Invalid(faults) => return faults.iter().map(field_error).collect(),
-            Self::Duplicate => "/event_id",
-            Self::Denied(Denied::NotAsItself) => "/user_id",
-            Self::Denied(Denied::NotYourTeam) => "/team_id",
-            _ => "",
+            Self::Duplicate => form.event_id().to_owned(),
+            Self::Denied(Denied::NotAsItself) => form.locate("/user_id"),
+            Self::Denied(Denied::NotYourTeam) => form.locate("/team_id"),
+            _ => String::new(),
         };
         vec![FieldError {
-            pointer: pointer.to_owned(),
+            pointer,
             code: self.code().to_owned(),
             message: self.detail(),
         }]
@@ -100,7 +102,7 @@ impl Refusal {
 
     /// The answer to a post of this event alone. A client without an id of its own needs
     /// `event_id` to send the event again safely.
-    pub(crate) fn into_problem(self, event_id: Uuid) -> Problem {
+    pub(crate) fn into_problem(self, event_id: Option<Uuid>) -> Problem {
         let problem = match &self {
             Self::Internal => {
                 return Problem::internal(anyhow::anyhow!("an event could not be written"));
@@ -108,10 +110,14 @@ impl Refusal {
             _ => Problem::new(self.status(), self.code(), self.detail()),
         };
         match &self {
-            Self::Invalid(_) => problem.errors(self.errors()),
-            _ if self.is_transient() => problem
-                .retry_after(RETRY_AFTER)
-                .member("event_id", event_id.to_string()),
+            Self::Invalid(_) => problem.errors(self.errors(Form::Plain)),
+            _ if self.is_transient() => {
+                let problem = problem.retry_after(RETRY_AFTER);
+                match event_id {
+                    Some(id) => problem.member("event_id", id.to_string()),
+                    None => problem,
+                }
+            }
             _ => problem,
         }
     }

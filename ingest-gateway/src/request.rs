@@ -14,8 +14,9 @@ use platform::{
         problem::Problem,
     },
 };
+use serde_json::value::RawValue;
 
-use crate::batch::is_key;
+use crate::{batch::is_key, cloud_events::Mode, refusal::MAX_EVENT_BYTES};
 
 const JSON: &str = "application/json";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -46,6 +47,16 @@ impl JsonBody {
     pub(crate) fn text(&self) -> Result<&str, Problem> {
         std::str::from_utf8(&self.0).map_err(|_| malformed("it is not UTF-8"))
     }
+
+    /// Its bytes, decoded.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// One JSON value.
+    pub(crate) fn value(&self) -> Result<&RawValue, Problem> {
+        serde_json::from_str(self.text()?).map_err(malformed)
+    }
 }
 
 /// 400 for a body that is no JSON.
@@ -60,6 +71,26 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         sent_as(request.headers(), &[JSON])?;
         let limits = Limits::of(&request);
         body::read(request, &limits).await.map(Self)
+    }
+}
+
+/// A body that holds CloudEvents, or the data of one.
+pub(crate) struct CloudEventBody {
+    pub(crate) mode: Mode,
+    pub(crate) body: JsonBody,
+}
+
+impl<S: Send + Sync> FromRequest<S> for CloudEventBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let mode = Mode::of(sent_as(request.headers(), &Mode::MEDIA_TYPES)?);
+        let mut limits = Limits::of(&request);
+        if mode != Mode::Batched {
+            limits.bytes = limits.bytes.min(MAX_EVENT_BYTES);
+        }
+        let body = JsonBody(body::read(request, &limits).await?);
+        Ok(Self { mode, body })
     }
 }
 

@@ -50,6 +50,13 @@ impl Faults {
         }
     }
 
+    /// Adds faults found elsewhere, each unless its place has one.
+    pub fn extend(&mut self, faults: impl IntoIterator<Item = Fault>) {
+        for fault in faults {
+            self.push(fault.pointer, fault.code, fault.message);
+        }
+    }
+
     /// Whether a fault at exactly this place is known.
     pub fn is_at(&self, pointer: &str) -> bool {
         self.0.iter().any(|f| f.pointer == pointer)

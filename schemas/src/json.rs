@@ -13,7 +13,8 @@ use uuid::Uuid;
 use crate::{Timestamp, Usd, fault::Faults, fault::pointer, free_object::FreeObject};
 
 /// The members of a JSON object as written: in order, duplicates kept.
-pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+#[derive(Debug, Clone)]
+pub struct Members<'a>(pub Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -112,9 +113,15 @@ impl<'a> ObjectReader<'a> {
         }
     }
 
-    /// A whole number.
+    /// A whole number, however it is written: in JSON, `5.0` and `5e0` are 5.
     pub fn integer(&mut self, name: &str, faults: &mut Faults) -> Option<i64> {
-        self.parsed(name, "type", "must be a whole number of 64 bits", faults)
+        let raw = self.take(name, faults)?.get();
+        let number = serde_json::from_str(raw).ok().or_else(|| whole(raw));
+        if number.is_none() {
+            let expected = "must be a whole number of 64 bits";
+            faults.push(pointer("", name), "type", expected);
+        }
+        number
     }
 
     /// A finite number.
@@ -193,6 +200,14 @@ impl<'a> ObjectReader<'a> {
     }
 }
 
+/// The whole number that `raw` writes with a point or an exponent. Beyond 2⁵³ doubles have
+/// gaps, and another number could be taken than was meant.
+fn whole(raw: &str) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let number: f64 = serde_json::from_str(raw).ok()?;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +244,37 @@ mod tests {
                 ("/e~1f".to_owned(), "unknown_field"),
             ]
         );
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point() {
+        let read = |text: &str| {
+            let object = format!("{{\"a\":{text}}}");
+            let raw: &RawValue = serde_json::from_str(&object).unwrap();
+            let mut faults = Faults::default();
+            let mut reader = ObjectReader::open(raw, &mut faults).unwrap();
+            (reader.integer("a", &mut faults), faults.is_empty())
+        };
+        for (text, number) in [
+            ("5.0", 5),
+            ("-5e0", -5),
+            ("1.5E3", 1500),
+            ("-0.0", 0),
+            ("9223372036854775807", i64::MAX),
+        ] {
+            assert_eq!(read(text), (Some(number), true), "{text}");
+        }
+        for text in [
+            "1.5",
+            "1e16",
+            "1e-1",
+            "\"5\"",
+            "9223372036854775808",
+            "1e400",
+        ] {
+            assert_eq!(read(text), (None, false), "{text}");
+        }
+        assert_eq!(read("null"), (None, true));
     }
 
     #[test]

@@ -67,7 +67,7 @@ async fn all_kinds_are_stored_and_health_and_metrics_tell() {
     ] {
         assert!(metrics.contains(name), "{name} is missing");
     }
-    let (status, api) = client.get("/api/metrics/openapi.json").await;
+    let (status, api) = client.get("/api/openapi.json").await;
     assert_eq!(status, StatusCode::OK);
     for path in [
         "/api/metrics/commands",
@@ -76,5 +76,8 @@ async fn all_kinds_are_stored_and_health_and_metrics_tell() {
     ] {
         assert!(api["paths"][path].is_object(), "{path} is not described");
     }
+    let (status, page) = client.get("/api/docs/").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.as_str().unwrap().contains("swagger-ui"));
     pipeline.stop().await;
 }

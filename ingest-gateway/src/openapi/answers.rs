@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 pub(crate) use platform::http::problem::{FieldError, ProblemBody as Problem};
 
-use crate::receipts::Place;
+use crate::receipts::{Accepted, Place};
 
 /// The event, or the request, has faults: `code` is `invalid_event`, `malformed_json`,
-/// `invalid_idempotency_key` or `incomplete_body`.
+/// `invalid_idempotency_key`, `invalid_path` or `incomplete_body`.
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "documentation")]
 pub(crate) struct BadEvent {
@@ -21,8 +21,8 @@ pub(crate) struct BadEvent {
     errors: Option<Vec<FieldError>>,
 }
 
-/// The event could not be confirmed as stored: `code` is `broker_unavailable`, `queue_full`
-/// or `timeout`.
+/// The event could not be confirmed as stored: `code` is `broker_unavailable`, `queue_full`,
+/// `overloaded`, `timeout` or `keys_unavailable`.
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "documentation")]
 pub(crate) struct Unavailable {
@@ -62,9 +62,11 @@ pub(crate) enum ResultStatus {
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "documentation")]
 pub(crate) struct EventResult {
-    /// The event's place in the list of its kind.
+    /// The event's place in the list of its kind; of a CloudEvent, in the array.
     index: u32,
-    kind: EventKind,
+    /// Null for a CloudEvent whose `type` is none of ours.
+    #[schema(required)]
+    kind: Option<EventKind>,
     /// The event's id; null for a rejected event that has no readable one.
     #[schema(required)]
     event_id: Option<Uuid>,
@@ -152,12 +154,16 @@ pub(crate) struct BadBatch {
 }
 
 /// No event could be confirmed as stored: `code` is `broker_unavailable`, `queue_full` or,
-/// without results, `timeout`.
+/// without results, `overloaded`, `timeout` or `keys_unavailable`.
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "documentation")]
 pub(crate) struct UnavailableBatch {
     #[serde(flatten)]
     problem: Problem,
+    /// Of an event posted alone: send it again with this id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    event_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     accepted: Option<u32>,
@@ -167,4 +173,13 @@ pub(crate) struct UnavailableBatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     results: Option<Vec<EventResult>>,
+}
+
+/// What came of CloudEvents: the first for one alone, the second for a batch.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) enum CloudEventsAnswer {
+    One(Accepted),
+    Many(BatchAnswer),
 }

@@ -31,17 +31,17 @@ pub(crate) struct CommandExecution {
     user_id: Uuid,
     team_id: Option<Uuid>,
     project_id: Option<Uuid>,
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\u0000]*$")]
     command_name: String,
     #[schema(minimum = 0, maximum = 3_600_000)]
     execution_time_ms: i64,
     status: Status,
-    /// At most 16 KiB, and 8 levels deep.
+    /// At most 16 KiB, and 8 levels deep; no key twice, no U+0000.
     #[schema(value_type = Option<Object>)]
     command_args: Option<serde_json::Value>,
-    #[schema(max_length = 10_000)]
+    #[schema(max_length = 10_000, pattern = r"^[^\u0000]*$")]
     error_message: Option<String>,
-    /// At most 16 KiB, and 8 levels deep.
+    /// At most 16 KiB, and 8 levels deep; no key twice, no U+0000.
     #[schema(value_type = Option<Object>)]
     context: Option<serde_json::Value>,
 }
@@ -52,10 +52,21 @@ pub(crate) struct CommandExecution {
 #[serde(untagged)]
 #[allow(dead_code, reason = "documentation")]
 pub(crate) enum Usd {
-    Number(f64),
-    #[schema(example = "0.25")]
-    Text(String),
+    Number(#[schema(inline)] UsdNumber),
+    Text(#[schema(inline)] UsdText),
 }
+
+/// A number of dollars.
+#[derive(Deserialize, ToSchema)]
+#[schema(minimum = 0, maximum = 1_000_000_000)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct UsdNumber(f64);
+
+/// Dollars as a decimal.
+#[derive(Deserialize, ToSchema)]
+#[schema(pattern = r"^[0-9]{1,9}(\.[0-9]{1,20})?$", example = "0.25")]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct UsdText(String);
 
 /// An exchange with an AI agent.
 #[derive(Deserialize, ToSchema)]
@@ -73,9 +84,9 @@ pub(crate) struct AgentInteraction {
     user_id: Uuid,
     team_id: Option<Uuid>,
     project_id: Option<Uuid>,
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\u0000]*$")]
     agent_name: String,
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\u0000]*$")]
     interaction_type: String,
     #[schema(minimum = 0, maximum = 3_600_000)]
     execution_time_ms: i64,
@@ -85,13 +96,13 @@ pub(crate) struct AgentInteraction {
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     output_tokens: Option<i64>,
     cost_usd: Option<Usd>,
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\u0000]*$")]
     model: Option<String>,
     /// The command it belongs to.
     command_execution_id: Option<Uuid>,
-    #[schema(max_length = 10_000)]
+    #[schema(max_length = 10_000, pattern = r"^[^\u0000]*$")]
     error_message: Option<String>,
-    /// At most 16 KiB, and 8 levels deep.
+    /// At most 16 KiB, and 8 levels deep; no key twice, no U+0000.
     #[schema(value_type = Option<Object>)]
     metadata: Option<serde_json::Value>,
 }
@@ -117,9 +128,9 @@ pub(crate) struct ProductivityMetric {
     metric_type: String,
     #[schema(minimum = -1e18, maximum = 1e18)]
     metric_value: f64,
-    #[schema(max_length = 50)]
+    #[schema(max_length = 50, pattern = r"^[^\u0000]*$")]
     metric_unit: Option<String>,
-    /// At most 16 KiB, and 8 levels deep.
+    /// At most 16 KiB, and 8 levels deep; no key twice, no U+0000.
     #[schema(value_type = Option<Object>)]
     dimensions: Option<serde_json::Value>,
 }
@@ -132,6 +143,12 @@ pub(crate) enum SessionKind {
     Updated,
     Ended,
 }
+
+/// The name of an agent.
+#[derive(Deserialize, ToSchema)]
+#[schema(min_length = 1, max_length = 255, pattern = r"^[^\u0000]*$")]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct AgentName(String);
 
 /// The start, progress or end of a session.
 #[derive(Deserialize, ToSchema)]
@@ -149,7 +166,7 @@ pub(crate) struct UserSession {
     user_id: Uuid,
     team_id: Option<Uuid>,
     project_id: Option<Uuid>,
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\u0000]*$")]
     session_id: String,
     kind: SessionKind,
     session_start: Option<DateTime<Utc>>,
@@ -157,14 +174,13 @@ pub(crate) struct UserSession {
     session_end: Option<DateTime<Utc>>,
     #[schema(minimum = 0, maximum = 1440)]
     duration_minutes: Option<f64>,
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 9_223_372_036_854_775_807_i64)]
     commands_executed: Option<i64>,
-    /// Names of 1 to 255 characters.
     #[schema(max_items = 1000)]
-    agents_used: Option<Vec<String>>,
+    agents_used: Option<Vec<AgentName>>,
     #[schema(minimum = 0, maximum = 100)]
     productivity_score: Option<f64>,
-    /// At most 16 KiB, and 8 levels deep.
+    /// At most 16 KiB, and 8 levels deep; no key twice, no U+0000.
     #[schema(value_type = Option<Object>)]
     context: Option<serde_json::Value>,
 }
@@ -181,9 +197,7 @@ pub(crate) struct Batch {
     user_sessions: Option<Vec<UserSession>>,
     /// The event time of events that name none.
     timestamp: Option<DateTime<Utc>>,
-    /// The same as the header `Idempotency-Key`: the same key gives events without an
-    /// `event_id` the same ids, by which a batch sent again is known; it still counts again until
-    /// deduplication comes.
+    /// The same as the header `Idempotency-Key`; if both are given they must be equal.
     #[schema(min_length = 1, max_length = 255)]
     batch_id: Option<String>,
 }

@@ -75,6 +75,30 @@ pub(crate) fn single_answer(topic: &str, settled: &Settled) -> Response {
     (status, Json(Accepted::new(topic, settled))).into_response()
 }
 
+/// The event of a session is in the log, and perhaps in the database.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SessionAccepted {
+    /// The session's id: its own, or the one it was given.
+    #[schema(min_length = 1, max_length = 255)]
+    session_id: String,
+    #[serde(flatten)]
+    accepted: Accepted,
+}
+
+/// The answer to an event of a session, likewise.
+pub(crate) fn session_answer(session_id: String, topic: &str, settled: &Settled) -> Response {
+    let answer = single_answer(topic, settled);
+    if !answer.status().is_success() {
+        return answer;
+    }
+    let accepted = Accepted::new(topic, settled);
+    let body = SessionAccepted {
+        session_id,
+        accepted,
+    };
+    (answer.status(), Json(body)).into_response()
+}
+
 fn dead_lettered(topic: &str, settled: &Settled, refused: &Refused) -> Response {
     let Receipt {
         event_id, place, ..
@@ -164,7 +188,7 @@ impl Tally {
     pub(crate) fn status(self) -> StatusCode {
         if self.rejected + self.dead_lettered > 0 {
             StatusCode::MULTI_STATUS
-        } else if self.stored == self.accepted {
+        } else if self.accepted > 0 && self.stored == self.accepted {
             StatusCode::OK
         } else {
             StatusCode::ACCEPTED

@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
 };
 use platform::{
-    auth::{Identity, Role},
+    auth::{Identity, Readable},
     database::DatabaseError,
     http::problem::Problem,
 };
@@ -193,11 +193,11 @@ fn visible(
         place,
         status,
     };
+    let readable = Readable::by(identity);
     let mut seen = HashSet::new();
     let mut states = Vec::new();
     for row in rows {
-        if may_read_event(identity, row.user_id, row.team_id) && seen.insert((row.kind, row.place))
-        {
+        if readable.covers(row.user_id, row.team_id) && seen.insert((row.kind, row.place)) {
             let status = Status::Stored {
                 timestamp: row.timestamp.to_string(),
                 received_at: row.received_at.to_string(),
@@ -211,7 +211,7 @@ fn visible(
             .find(|r| r.kind == letter.kind && r.place == letter.place);
         let user = receipt.map_or(letter.user_id, |r| r.user_id);
         let team = receipt.and_then(|r| r.team_id);
-        if may_read_event(identity, user, team) && seen.insert((letter.kind, letter.place)) {
+        if readable.covers(user, team) && seen.insert((letter.kind, letter.place)) {
             let status = Status::DeadLettered {
                 refused: letter.refused.clone(),
                 recorded_at: letter.recorded_at.to_string(),
@@ -225,7 +225,7 @@ fn visible(
             || letters
                 .iter()
                 .any(|letter| letter.kind == receipt.kind && letter.place == receipt.place);
-        if !ended && may_read_event(identity, receipt.user_id, receipt.team_id) {
+        if !ended && readable.covers(receipt.user_id, receipt.team_id) {
             let status = Status::Accepted {
                 accepted_at: receipt.accepted_at.to_string(),
             };
@@ -235,16 +235,9 @@ fn visible(
     states
 }
 
-fn may_read_event(identity: &Identity, user_id: Option<Uuid>, team_id: Option<Uuid>) -> bool {
-    match identity.role {
-        Role::Admin => true,
-        Role::Manager if team_id.is_some_and(|team| identity.belongs_to(team)) => true,
-        _ => user_id == Some(identity.user_id),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use platform::auth::Role;
     use schemas::Timestamp;
 
     use super::*;

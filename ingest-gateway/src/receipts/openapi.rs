@@ -1,20 +1,13 @@
 //! What receipts and waiting add to the API reference.
 
 use utoipa::{
-    Modify, OpenApi,
+    Modify,
     openapi::{
-        Content, Object, RefOr, Required, ResponseBuilder, Type,
+        Object, RefOr, Required, Type,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn},
-        schema::{ObjectBuilder, Ref},
+        schema::ObjectBuilder,
     },
 };
-
-use super::events;
-
-/// The calls about receipts.
-#[derive(OpenApi)]
-#[openapi(paths(events::get_event))]
-pub(crate) struct Receipts;
 
 /// Adds to every call that posts events how to wait, and its further answers.
 pub(crate) struct Waiting;
@@ -54,12 +47,6 @@ fn describe(call: &mut Operation) {
         "Waited for: all events are in the database".clone_into(&mut stored.description);
         responses.insert("200".to_owned(), RefOr::T(stored));
     }
-    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-    let unprocessable = ResponseBuilder::new()
-        .description("The caller used the key for another payload (idempotency_key_reused); or, waited for, admission refused the single event (dead_lettered, with reason, message, stage and the receipt)")
-        .content("application/problem+json", problem)
-        .build();
-    responses.insert("422".to_owned(), RefOr::T(unprocessable));
 }
 
 fn parameter(name: &str, place: ParameterIn, schema: Object, description: &str) -> Parameter {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Request},
+    http::{HeaderMap, Method, Request},
 };
 use platform::{
     auth::{Identity, Role, issue},
@@ -19,7 +19,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 use schemas::{
-    Event, EventKind, Topics,
+    Event, EventKind, Timestamp, Topics,
     codec::{WriterSchema, decode_event},
 };
 use serde_json::{Value, json};
@@ -68,6 +68,18 @@ impl Answer {
             .collect()
     }
 
+    /// `(pointer, code)` of each fault, sorted.
+    pub(super) fn faults(&self) -> Vec<(&str, &str)> {
+        let mut faults: Vec<_> = self.body["errors"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|e| (e["pointer"].as_str().unwrap(), e["code"].as_str().unwrap()))
+            .collect();
+        faults.sort_unstable();
+        faults
+    }
+
     pub(super) fn ids(&self) -> Vec<Uuid> {
         let results = self.body["results"].as_array().unwrap();
         results.iter().map(|r| id(&r["event_id"])).collect()
@@ -79,6 +91,7 @@ pub(super) fn id(value: &Value) -> Uuid {
 }
 
 /// A record read back.
+#[derive(Debug, PartialEq)]
 pub(super) struct Stored {
     pub(super) key: String,
     pub(super) event: Event,
@@ -176,13 +189,45 @@ impl Harness {
         self.send(call, &headers, body.to_string()).await
     }
 
+    /// A call by a developer, with headers besides the token.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        call: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let bearer = format!("Bearer {}", self.token(Role::Developer));
+        let token = [("authorization", bearer.as_str())];
+        let headers: Vec<_> = token.iter().chain(headers).copied().collect();
+        self.request(method, call, &headers, body).await
+    }
+
+    /// An update of a session by a developer.
+    pub(super) async fn put_session(&self, id: &str, body: &Value) -> Answer {
+        let json = [("content-type", "application/json")];
+        let call = format!("sessions/{id}");
+        self.call(Method::PUT, &call, &json, body.to_string()).await
+    }
+
     pub(super) async fn send(
         &self,
         call: &str,
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
-        let mut request = Request::post(format!("/api/metrics/{call}"));
+        self.request(Method::POST, call, headers, body).await
+    }
+
+    pub(super) async fn request(
+        &self,
+        method: Method,
+        call: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let uri = format!("/api/metrics/{call}");
+        let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -256,6 +301,11 @@ fn read_all(topic: &str) -> Vec<(String, Vec<u8>, (i32, i64))> {
         }
     }
     records
+}
+
+pub(super) fn now_as_text(ahead: chrono::TimeDelta) -> String {
+    let at = Timestamp::try_from(chrono::Utc::now() + ahead).unwrap();
+    at.to_string()
 }
 
 /// A sound command execution of mine, with `more` fields.

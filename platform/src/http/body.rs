@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    budget::Hold,
+    budget::{Hold, Overload},
     encoding::{DecodeError, Encoding, decode, grow},
     notes,
     overload::{self, InFlight},
@@ -36,7 +36,6 @@ pub struct Limits {
 
 impl Limits {
     /// The layer that tells a route's handlers.
-    #[must_use]
     pub fn layer(self) -> Extension<Self> {
         Extension(self)
     }
@@ -119,7 +118,7 @@ async fn collect(
     let mut bytes = Vec::new();
     if let Some(length) = announced.and_then(|length| usize::try_from(length).ok()) {
         if !room(length) {
-            return Err(overload::refused(super::budget::Overload::Bytes));
+            return Err(overload::refused(Overload::Bytes));
         }
         // Memory that nothing was written to costs nothing yet.
         bytes.reserve_exact(length);
@@ -137,7 +136,7 @@ async fn collect(
         if matches!(grown, Err(DecodeError::TooLarge)) || bytes.len() + chunk.len() > limit {
             return Err(too_large(size, limit).closing());
         }
-        grown.map_err(|_| overload::refused(super::budget::Overload::Bytes).closing())?;
+        grown.map_err(|_| overload::refused(Overload::Bytes).closing())?;
         bytes.extend_from_slice(&chunk);
     }
     Ok((bytes, held))
@@ -180,7 +179,7 @@ fn undecodable(error: DecodeError, limit: usize) -> Problem {
             "The decoded body is larger than the {limit} bytes this call takes."
         ))
         .member("limit", limit),
-        DecodeError::NoRoom => overload::refused(super::budget::Overload::Bytes),
+        DecodeError::NoRoom => overload::refused(Overload::Bytes),
     }
 }
 

@@ -1,9 +1,4 @@
-use std::{
-    future::pending,
-    io::{self},
-    net::IpAddr,
-    sync::Mutex,
-};
+use std::{future::pending, io, net::IpAddr, sync::Mutex};
 
 use axum::{
     body::{Body, to_bytes},

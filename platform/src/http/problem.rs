@@ -62,10 +62,9 @@ pub struct Problem {
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
-    // Boxed because they are rare and a `Problem` is the error of many functions.
+    // Both are boxed because they are rare and a `Problem` is the error of many functions.
     members: Option<Box<Map<String, Value>>>,
     retry_after: Option<Duration>,
-    challenge: Option<&'static str>,
     headers: Option<Box<HeaderMap>>,
 }
 
@@ -101,7 +100,6 @@ impl Problem {
             errors: Vec::new(),
             members: None,
             retry_after: None,
-            challenge: None,
             headers: None,
         }
     }
@@ -121,9 +119,8 @@ impl Problem {
         code: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        let mut problem = Self::new(StatusCode::UNAUTHORIZED, code, detail);
-        problem.challenge = Some("Bearer realm=\"flowmeter\", error=\"invalid_token\"");
-        problem
+        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+            .challenge("Bearer realm=\"flowmeter\", error=\"invalid_token\"")
     }
 
     /// 401 for a request without credentials, whose challenge names no error
@@ -133,9 +130,7 @@ impl Problem {
         code: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        let mut problem = Self::new(StatusCode::UNAUTHORIZED, code, detail);
-        problem.challenge = Some("Bearer realm=\"flowmeter\"");
-        problem
+        Self::new(StatusCode::UNAUTHORIZED, code, detail).challenge("Bearer realm=\"flowmeter\"")
     }
 
     /// 403: who asks is known and may not.
@@ -246,6 +241,13 @@ impl Problem {
         self
     }
 
+    fn challenge(self, challenge: &'static str) -> Self {
+        self.header(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(challenge),
+        )
+    }
+
     /// With a further header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -305,12 +307,6 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, whole_seconds_up(wait).into());
-        }
-        if let Some(challenge) = self.challenge {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static(challenge),
-            );
         }
         headers.extend(self.headers.map(|more| *more).unwrap_or_default());
         response
