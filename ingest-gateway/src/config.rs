@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(config.wait_limits(), WaitLimits { default, longest });
         assert_eq!(
             (config.receipts_kept, config.idempotency_keys_kept),
-            (100_000, 100_000)
+            (50_000, 100_000)
         );
     }
 

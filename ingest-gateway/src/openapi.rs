@@ -267,7 +267,7 @@ mod tests {
                     headers.keys().map(String::as_str).collect()
                 });
                 let expected: &[&str] = match status.as_str() {
-                    "202" | "207" => &["RateLimit", "RateLimit-Policy"],
+                    "200" | "202" | "207" => &["RateLimit", "RateLimit-Policy"],
                     "401" => &["WWW-Authenticate"],
                     "429" => &["RateLimit", "RateLimit-Policy", "Retry-After"],
                     "503" => &["Retry-After"],

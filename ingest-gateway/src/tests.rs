@@ -7,6 +7,7 @@ mod events;
 mod harness;
 mod hostile_bodies;
 mod idempotency;
+mod rate_limits;
 mod receipts;
 mod refusals;
 mod retries;

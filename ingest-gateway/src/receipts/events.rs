@@ -47,13 +47,13 @@ pub(crate) struct EventState {
     #[serde(flatten)]
     place: Place,
     #[serde(flatten)]
-    status: Status,
+    status: EventStatus,
 }
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
-pub(crate) enum Status {
+pub(crate) enum EventStatus {
     /// The log has it, and the database not yet.
     Accepted {
         /// When the broker acknowledged it.
@@ -198,7 +198,7 @@ fn visible(
     let mut states = Vec::new();
     for row in rows {
         if readable.covers(row.user_id, row.team_id) && seen.insert((row.kind, row.place)) {
-            let status = Status::Stored {
+            let status = EventStatus::Stored {
                 timestamp: row.timestamp.to_string(),
                 received_at: row.received_at.to_string(),
             };
@@ -212,7 +212,7 @@ fn visible(
         let user = receipt.map_or(letter.user_id, |r| r.user_id);
         let team = receipt.and_then(|r| r.team_id);
         if readable.covers(user, team) && seen.insert((letter.kind, letter.place)) {
-            let status = Status::DeadLettered {
+            let status = EventStatus::DeadLettered {
                 refused: letter.refused.clone(),
                 recorded_at: letter.recorded_at.to_string(),
             };
@@ -226,7 +226,7 @@ fn visible(
                 .iter()
                 .any(|letter| letter.kind == receipt.kind && letter.place == receipt.place);
         if !ended && readable.covers(receipt.user_id, receipt.team_id) {
-            let status = Status::Accepted {
+            let status = EventStatus::Accepted {
                 accepted_at: receipt.accepted_at.to_string(),
             };
             states.push(state(receipt.kind, receipt.place, status));

@@ -1,6 +1,7 @@
-//! What the task that answers a request knows of it: id, trace, notes.
+//! What the task that answers a request knows of it: id, trace, notes, and headers
+//! for its answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::HeaderMap;
 
@@ -13,7 +14,7 @@ tokio::task_local! {
     static CURRENT: Context;
 }
 
-/// Of one request; clones share the notes.
+/// Of one request; clones share the notes and headers.
 #[derive(Debug, Clone)]
 pub(super) struct Context(Arc<Inner>);
 
@@ -22,6 +23,8 @@ struct Inner {
     id: RequestId,
     trace: Option<TraceContext>,
     notes: Mutex<Notes>,
+    /// For the answer, whatever it will be.
+    headers: Mutex<HeaderMap>,
 }
 
 impl Context {
@@ -35,6 +38,7 @@ impl Context {
             id,
             trace,
             notes: Mutex::default(),
+            headers: Mutex::default(),
         }))
     }
 
@@ -63,6 +67,11 @@ impl Context {
 
     pub(super) fn notes(&self) -> &Mutex<Notes> {
         &self.0.notes
+    }
+
+    pub(super) fn headers(&self) -> MutexGuard<'_, HeaderMap> {
+        let headers = self.0.headers.lock();
+        headers.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The notes so far.

@@ -3,6 +3,7 @@
 
 use std::{
     any::Any,
+    mem,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -22,7 +23,6 @@ use tower::util::option_layer;
 use tracing::{Instrument, Span, debug, info, info_span, warn};
 
 use super::{
-    answer_headers,
     context::Context,
     cors,
     notes::Notes,
@@ -118,10 +118,12 @@ async fn surround(
         trace_id = context.trace().map(TraceContext::trace_id),
     );
 
-    let answer = answer_headers::collect(guarded(next.run(request), around.request_timeout));
+    let answer = guarded(next.run(request), around.request_timeout);
     let answer = context.clone().scope(answer).instrument(span.clone());
     let mut response = answer.await;
 
+    let added = mem::take(&mut *context.headers());
+    response.headers_mut().extend(added);
     add_headers(&mut response, context.id(), &around.headers);
     let status = response.status();
     let elapsed = started.elapsed();

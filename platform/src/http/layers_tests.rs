@@ -10,7 +10,11 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::*;
-use crate::{config::CorsOrigins, http::notes, telemetry};
+use crate::{
+    config::CorsOrigins,
+    http::{answer_headers, notes},
+    telemetry,
+};
 
 fn config() -> HttpConfig {
     HttpConfig {
@@ -30,12 +34,27 @@ fn app() -> Router {
         .route("/panics", get(async || -> &'static str { panic!("hush") }))
         .route("/stuck/{id}", get(pending::<&'static str>))
         .route(
+            "/adds",
+            get(async || {
+                answer_headers::add(ADDED, HeaderValue::from_static("first"));
+                // As a request beyond its client is: in a task of its own.
+                let context = Context::current();
+                let work = context.scope(async {
+                    answer_headers::add(ADDED, HeaderValue::from_static("last"));
+                    pending::<&'static str>().await
+                });
+                tokio::spawn(work).await.unwrap()
+            }),
+        )
+        .route(
             "/asset",
             get(async || ([(header::CACHE_CONTROL, "max-age=9")], "")),
         );
     let two = Router::new().route("/shared", post(async || "written"));
     combined("both", [("one", one), ("two", two)], &config())
 }
+
+const ADDED: HeaderName = HeaderName::from_static("x-added");
 
 async fn call(method: &str, path: &str) -> (Response<()>, Value) {
     let request = Request::builder()
@@ -61,6 +80,17 @@ async fn the_request_id_is_echoed_and_in_the_problem() {
     assert_eq!(body["instance"], "id-1");
     let (response, _) = call("GET", "/shared").await;
     assert_eq!(response.headers()["x-request-id"], "id-1");
+}
+
+#[tokio::test]
+async fn headers_added_inside_are_on_whatever_answer_it_becomes() {
+    answer_headers::add(ADDED, HeaderValue::from_static("nowhere"));
+    let (response, body) = call("GET", "/adds").await;
+    assert_eq!(body["code"], "timeout");
+    let values: Vec<_> = response.headers().get_all(ADDED).iter().collect();
+    assert_eq!(values, ["last"]);
+    let (response, _) = call("GET", "/shared").await;
+    assert!(!response.headers().contains_key(ADDED));
 }
 
 #[tokio::test]
