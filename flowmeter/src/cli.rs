@@ -16,9 +16,9 @@ const AFTER_HELP: &str = "\
 Services are configured by environment variables, of which these are needed:
   KAFKA_BROKERS         host:port, separated by commas
   SCHEMA_REGISTRY_URL   Confluent's REST API
-  DATABASE_URL          postgres://user@host:port/database
+  DATABASE_URL          postgres://user@host:port/database; the gateway alone can do without
   JWT_SECRET            at least 32 bytes; or JWT_JWKS_URL
-The README lists all of them. Everything wrong with them is reported at once.";
+docs/CONFIGURATION.md lists all of them. Everything wrong with them is reported at once.";
 
 /// Measures AI-assisted development: events in, numbers that add up out.
 #[derive(Debug, Parser)]

@@ -1,4 +1,5 @@
-//! The API reference of what a process serves: its description, and a page that shows it.
+//! The API reference: the description of all calls, and a page that shows it. Services that
+//! run apart have the same one, for behind their proxy they have one address.
 
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ const PAGE: &str = "/api/docs";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// `GET /api/openapi.json` and `GET /api/docs`.
-pub(crate) fn reference(api: &OpenApi) -> Router {
-    let description = serde_json::to_vec(api).expect("a description is JSON");
+pub(crate) fn reference() -> Router {
+    let description = serde_json::to_vec(&description()).expect("a description is JSON");
     let description = Bytes::from(description);
     let page = Config::new([DESCRIPTION])
         .use_base_layout()
@@ -42,6 +43,14 @@ pub(crate) fn reference(api: &OpenApi) -> Router {
             "/api/docs/{*file}",
             get(async move |Path(file): Path<String>| asset(&file, assets)),
         )
+}
+
+/// The description of both HTTP services.
+fn description() -> OpenApi {
+    let mut api = query_api::openapi();
+    api.merge(ingest_gateway::openapi());
+    "Flowmeter".clone_into(&mut api.info.title);
+    api
 }
 
 fn asset(file: &str, config: Arc<Config<'static>>) -> Response {
@@ -67,7 +76,7 @@ mod tests {
     use super::*;
 
     async fn fetch(path: &str) -> (u16, String, String) {
-        let app = reference(&ingest_gateway::openapi());
+        let app = reference();
         let request = Request::get(path).body(Body::empty()).unwrap();
         let answer = app.oneshot(request).await.unwrap();
         let header = |name| match answer.headers().get(name) {
@@ -112,5 +121,19 @@ mod tests {
         let (status, _, text) = fetch(DESCRIPTION).await;
         let api: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((status, &api["openapi"]), (200, &"3.1.0".into()));
+    }
+
+    /// Merged, one of two schemas of the same name would be lost.
+    #[test]
+    fn the_two_descriptions_do_not_contradict_each_other() {
+        let schemas = |api: OpenApi| api.components.map(|c| c.schemas).unwrap_or_default();
+        let gateway = schemas(ingest_gateway::openapi());
+        let query = schemas(query_api::openapi());
+        for (name, schema) in &gateway {
+            if let Some(other) = query.get(name) {
+                assert!(schema == other, "{name}");
+            }
+        }
+        assert!(description().paths.paths.contains_key("/api/metrics/batch"));
     }
 }

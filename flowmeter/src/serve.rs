@@ -13,7 +13,6 @@ use platform::lifecycle::{Services, Shutdown};
 use platform::telemetry::metrics;
 use query_api::QueryConfig;
 use sink::SinkConfig;
-use utoipa::openapi::OpenApi;
 
 use crate::greeting;
 use crate::reference::reference;
@@ -93,7 +92,7 @@ impl Serving {
         let query = query_api::start(&config.query, &health, shutdown.clone()).await?;
         let routers = [
             ("gateway", gateway.router()),
-            ("query", query.merge(reference(&openapi()))),
+            ("query", query.merge(reference())),
             ("admin", admin_router(&health, metrics.clone())),
         ];
         let router = layers::combined("flowmeter", routers, &config.http);
@@ -134,32 +133,5 @@ impl Serving {
             .await;
         self.gateway.drain(FLUSH_BOUND).await;
         result
-    }
-}
-
-/// The description of both HTTP services.
-fn openapi() -> OpenApi {
-    let mut api = query_api::openapi();
-    api.merge(ingest_gateway::openapi());
-    "Flowmeter".clone_into(&mut api.info.title);
-    api
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Merged, one of two schemas of the same name would be lost.
-    #[test]
-    fn the_two_descriptions_do_not_contradict_each_other() {
-        let schemas = |api: OpenApi| api.components.map(|c| c.schemas).unwrap_or_default();
-        let gateway = schemas(ingest_gateway::openapi());
-        let query = schemas(query_api::openapi());
-        for (name, schema) in &gateway {
-            if let Some(other) = query.get(name) {
-                assert!(schema == other, "{name}");
-            }
-        }
-        assert!(openapi().paths.paths.contains_key("/api/metrics/batch"));
     }
 }

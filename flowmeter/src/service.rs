@@ -11,7 +11,6 @@ use platform::lifecycle::{Services, Shutdown};
 use platform::telemetry::metrics::{self, PrometheusHandle};
 use query_api::QueryConfig;
 use sink::SinkConfig;
-use utoipa::openapi::OpenApi;
 
 use crate::reference::reference;
 use crate::serve::{DRAIN_BOUND, FLUSH_BOUND, VERSION};
@@ -72,11 +71,10 @@ impl Process {
         &mut self,
         name: &'static str,
         router: Router,
-        api: OpenApi,
         http: HttpConfig,
     ) -> anyhow::Result<()> {
         let listener = server::bind(&http).await?;
-        let router = layers::standard(router.merge(reference(&api)), name, &http);
+        let router = layers::standard(router.merge(reference()), name, &http);
         let serving = server::serve(listener, router, http, self.shutdown.clone());
         self.services.spawn(name, serving);
         Ok(())
@@ -95,12 +93,7 @@ pub(crate) async fn gateway(config: HttpService<GatewayConfig>) -> anyhow::Resul
     let mut process = Process::start("gateway")?;
     let gateway = Gateway::start(&config.service, &process.health).await?;
     process
-        .serve(
-            "gateway",
-            gateway.router(),
-            ingest_gateway::openapi(),
-            config.http,
-        )
+        .serve("gateway", gateway.router(), config.http)
         .await?;
     let result = process.run(config.admin).await;
     gateway.drain(FLUSH_BOUND).await;
@@ -111,9 +104,7 @@ pub(crate) async fn query(config: HttpService<QueryConfig>) -> anyhow::Result<()
     let mut process = Process::start("query")?;
     let router =
         query_api::start(&config.service, &process.health, process.shutdown.clone()).await?;
-    process
-        .serve("query", router, query_api::openapi(), config.http)
-        .await?;
+    process.serve("query", router, config.http).await?;
     process.run(config.admin).await
 }
 

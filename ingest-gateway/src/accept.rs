@@ -85,10 +85,12 @@ pub(crate) async fn many(
     // wait for.
     let judging = state.clone();
     let judged = tokio::task::spawn_blocking(move || read(&judging.0)).await;
-    let (entries, claim) = judged.map_err(Problem::internal)??;
+    let read = judged.map_err(Problem::internal)?;
     let shared = &state.0;
-    let limiter = &shared.limiter;
-    limiter.admit(identity, Class::Batch, entries.len()).await?;
+    // What cannot be read counts as one event, or it could be sent without end.
+    let cost = read.as_ref().map_or(1, |(entries, _)| entries.len());
+    shared.limiter.admit(identity, Class::Batch, cost).await?;
+    let (entries, claim) = read?;
     let mut outcomes = publish_all(&shared.publisher, entries, claim).await?;
     for outcome in &outcomes {
         match &outcome.result {

@@ -33,11 +33,11 @@ pub(crate) fn routes(timeout: Duration, budget: &Arc<Budget>) -> Router<GatewayS
         // One CloudEvent alone is limited where its body is read.
         .route("/api/metrics/events", post(handlers::post_cloud_events))
         .layer(at_most(MAX_BATCH_BYTES));
-    let intake = single.merge(many);
-    // Before a token or a body is looked at.
-    let limited = intake.layer(from_fn_with_state(Arc::clone(budget), overload::limit));
-    limited.route(
+    let where_it_is = Router::new().route(
         "/api/metrics/events/{event_id}",
         get(receipts::events::get_event),
-    )
+    );
+    // Before a token or a body is looked at.
+    let limit = from_fn_with_state(Arc::clone(budget), overload::limit);
+    single.merge(many).merge(where_it_is).layer(limit)
 }

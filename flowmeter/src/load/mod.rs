@@ -35,8 +35,7 @@ pub struct LoadArgs {
     /// Where Flowmeter is
     #[arg(long, default_value = "http://127.0.0.1:3000")]
     pub url: Url,
-    /// Token of an administrator or a manager without teams; otherwise one is made with
-    /// JWT_SECRET for --organization
+    /// Token of an administrator; otherwise one is made with JWT_SECRET for --organization
     #[arg(long, env = "FLOWMETER_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Organization of the token that is made; a new one if not given

@@ -11,6 +11,7 @@ use platform::{
     auth::{Identity, Readable},
     database::DatabaseError,
     http::problem::Problem,
+    rate_limit::Class,
 };
 use schemas::{EventKind, Topics};
 use serde::Serialize;
@@ -94,7 +95,10 @@ pub(crate) enum EventStatus {
         (status = 400, description = "Not a UUID (invalid_path)", body = platform::http::problem::ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "No valid token", body = platform::http::problem::ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Neither stored, nor among the dead letters, nor accepted by this instance within the last hour; or not for the caller to see (event_unknown)", body = platform::http::problem::ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "This instance did not accept it within the last hour, and the database cannot be asked (storage_unknown)", body = platform::http::problem::ProblemBody, content_type = "application/problem+json",
+        (status = 429, description = "The organization's limit of reads is used up (rate_limited)", body = platform::http::problem::ProblemBody, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 500, description = "Something failed on our side (internal)", body = platform::http::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "This instance did not accept it within the last hour, and the database cannot be asked (storage_unknown); or too much is in flight (overloaded), or the tokens' keys cannot be had (keys_unavailable)", body = platform::http::problem::ProblemBody, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds"))),
     ),
     security(("bearer" = []))
@@ -105,6 +109,8 @@ pub(crate) async fn get_event(
     path: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<EventAnswer>, Problem> {
     let Path(event_id) = path?;
+    let limiter = &state.0.limiter;
+    limiter.admit(&identity, Class::Read, 1).await?;
     let receipts = &state.0.receipts;
     let kept = receipts.book.find(identity.organization_id, event_id);
     let looked = receipts

@@ -34,7 +34,7 @@ fn describe(call: &mut Operation) {
             .schema_type(Type::String)
             .enum_values(Some(["stored"]))
             .build(),
-        "Answers when the events are in the database (200), but not later than after five seconds or what Prefer says: then 202, and GET /api/metrics/events/{event_id} tells on. Without a database, or when too many wait, at once",
+        "Answers when the events are in the database (200), but not later than after WAIT_STORED_MS (five seconds) or what Prefer says: then 202, and GET /api/metrics/events/{event_id} tells on. Without a database, or when too many wait, at once",
     )));
     parameters.push(RefOr::T(parameter(
         "Prefer",

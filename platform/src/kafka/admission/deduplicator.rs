@@ -5,6 +5,7 @@
 //! after it has read one horizon, says what one that read everything says.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use schemas::{Event, Timestamp};
@@ -30,6 +31,7 @@ pub enum Sighting {
 #[derive(Debug)]
 pub struct Deduplicator {
     horizon_ms: i64,
+    keys: [RandomState; 2],
     /// Oldest first.
     slices: VecDeque<Slice>,
 }
@@ -37,8 +39,8 @@ pub struct Deduplicator {
 #[derive(Debug)]
 struct Slice {
     began_ms: i64,
-    /// By id: when it was last seen, in milliseconds since the slice began, and with which
-    /// content. Halves of the id, whose alignment costs less than the whole's.
+    /// By identity: when it was last seen, in milliseconds since the slice began, and with
+    /// which content.
     seen: HashMap<[u64; 2], (i32, u32)>,
 }
 
@@ -48,6 +50,7 @@ impl Deduplicator {
     pub fn new(horizon: Duration) -> Self {
         Self {
             horizon_ms: i64::try_from(horizon.as_millis()).unwrap_or(i64::MAX),
+            keys: [RandomState::new(), RandomState::new()],
             slices: VecDeque::new(),
         }
     }
@@ -55,8 +58,14 @@ impl Deduplicator {
     /// Takes note of a sound record, in the log's order, and says whether its event was there
     /// before.
     pub fn see(&mut self, event: &Event, log_time: Timestamp) -> Sighting {
-        let (high, low) = event.common().event_id.as_u64_pair();
-        self.see_id([high, low], event.content_hash(), log_time)
+        let common = event.common();
+        // Ids are each organization's own: what one of them chooses must not stand in the way
+        // of another's events. Both are hashed to as many bits as an id has, with keys that
+        // nobody knows, so that nobody can seek ids that meet. In halves, whose alignment
+        // costs less than the whole's.
+        let identity = (common.organization_id, common.event_id);
+        let identity = self.keys.each_ref().map(|key| key.hash_one(identity));
+        self.see_id(identity, event.content_hash(), log_time)
     }
 
     fn see_id(&mut self, id: [u64; 2], content: u32, log_time: Timestamp) -> Sighting {

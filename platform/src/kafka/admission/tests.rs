@@ -13,6 +13,10 @@ fn at(millis: i64) -> Timestamp {
 }
 
 fn event() -> Event {
+    event_of(1)
+}
+
+fn event_of(organization: u128) -> Event {
     let now = at(NOW);
     let json = r#"{"user_id":"00000000-0000-0000-0000-000000000002","command_name":"build",
         "execution_time_ms":5,"status":"success"}"#;
@@ -20,7 +24,7 @@ fn event() -> Event {
         EventKind::CommandExecution,
         serde_json::from_str(json).unwrap(),
         &JsonDefaults {
-            organization_id: Uuid::from_u128(1),
+            organization_id: Uuid::from_u128(organization),
             event_id: Uuid::from_u128(3),
             timestamp: now,
         },
@@ -118,4 +122,13 @@ fn every_fault_is_in_the_message() {
     assert_eq!(refusal.reason, Reason::Invalid);
     assert!(refusal.message.contains("/command_name"));
     assert!(refusal.message.contains("/execution_time_ms"));
+}
+
+#[test]
+fn the_same_id_in_another_organization_is_another_event() {
+    let mut seen = Deduplicator::new(std::time::Duration::from_secs(60));
+    assert_eq!(seen.see(&event_of(1), at(NOW)), Sighting::First);
+    assert_eq!(seen.see(&event_of(2), at(NOW)), Sighting::First);
+    assert_eq!(seen.see(&event_of(1), at(NOW)), Sighting::Again);
+    assert_eq!(seen.len(), 2);
 }
