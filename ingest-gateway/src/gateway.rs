@@ -89,6 +89,7 @@ impl Gateway {
             config.wait_limits(),
             &topics,
             config.database.as_ref(),
+            config.intake.max_requests.div_ceil(2),
         )?;
         let shared = Shared {
             verifier,

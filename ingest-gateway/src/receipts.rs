@@ -44,12 +44,15 @@ pub(crate) struct Receipts {
     topics: Topics,
     storage: Option<Storage>,
     watch: Option<Watch>,
+    /// Requests that wait. They take the places of others meanwhile, so not all may.
+    waiting: Semaphore,
     /// One look-up of a single event at a time: the pool's other connection is the watch's.
     looking: Semaphore,
 }
 
 impl Receipts {
-    /// Connects to the database behind, if one is configured, as long as it takes.
+    /// Connects to the database behind, if one is configured, as long as it takes. At most
+    /// `most_waiting` requests wait at a time.
     ///
     /// # Errors
     /// The database's address cannot be read.
@@ -58,6 +61,7 @@ impl Receipts {
         limits: WaitLimits,
         topics: &Topics,
         database: Option<&DatabaseConfig>,
+        most_waiting: usize,
     ) -> Result<Self, DatabaseError> {
         let storage = database.map(Storage::start).transpose()?;
         Ok(Self {
@@ -68,6 +72,7 @@ impl Receipts {
                 .as_ref()
                 .map(|storage| Watch::start(storage.clone(), topics.clone())),
             storage,
+            waiting: Semaphore::new(most_waiting),
             looking: Semaphore::new(1),
         })
     }
@@ -79,9 +84,9 @@ impl Receipts {
             return false;
         };
         let receipts: Vec<_> = events.iter().map(|event| event.receipt).collect();
-        let fates = match &self.watch {
-            Some(watch) => watch.fates(&receipts, bound).await,
-            None => None,
+        let fates = match (&self.watch, self.waiting.try_acquire()) {
+            (Some(watch), Ok(_place)) => watch.fates(&receipts, bound).await,
+            _ => None,
         };
         let waited = fates.is_some();
         let fates = fates.into_iter().flatten().chain(repeat(Fate::Accepted));

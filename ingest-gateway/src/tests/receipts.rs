@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::{Either, join, select};
 use platform::{auth::Role, database, test_support::TestDatabase};
 use schemas::{Event, EventKind};
 use serde_json::{Value, json};
@@ -373,4 +374,33 @@ async fn a_dead_letter_is_found_by_its_event_also_without_a_receipt() {
     assert_eq!(place(&told.body["events"][0]), place(&answer.body));
     let stranger = (ORGANIZATION, OTHER, Role::Manager);
     assert_eq!(world.harness.event(stranger, elsewhere).await.status, 404);
+}
+
+#[tokio::test]
+async fn those_who_wait_leave_room_for_others() {
+    let world = World::start(&[("MAX_REQUESTS_IN_FLIGHT", "2")]).await;
+    let event = command(json!({}));
+    let posts = [(); 2].map(|()| world.post_waiting("commands", &event));
+    let [one, two] = posts.map(Box::pin);
+    // One of the two may wait.
+    let (at_once, waiting) = match select(one, two).await {
+        Either::Left((answer, other)) | Either::Right((answer, other)) => (answer, other),
+    };
+    assert_eq!(
+        (at_once.status, &at_once.body["status"]),
+        (202, &json!("accepted"))
+    );
+    assert!(!at_once.headers.contains_key("preference-applied"));
+    let other = world.harness.post("commands", &event).await;
+    assert_eq!(other.status, 202);
+    let (answer, ()) = join(waiting, async {
+        for record in world.records(3).await {
+            world.store(&record).await;
+        }
+    })
+    .await;
+    assert_eq!(
+        (answer.status, &answer.body["status"]),
+        (200, &json!("stored"))
+    );
 }
