@@ -199,7 +199,7 @@ async fn memory_is_reserved_before_it_is_used() {
         assert_eq!((status, &problem["code"]), (503, &"overloaded".into()));
         assert_eq!((small.requests(), small.bytes()), (0, 0));
     }
-    let fits = answer(send(&small, "identity", " ".repeat(5000)).await).await;
+    let fits = answer(send(&small, "identity", " ".repeat(2500)).await).await;
     assert_eq!(fits.0, 200);
 }
 
