@@ -17,17 +17,14 @@ pub(crate) struct Accumulator {
 }
 
 impl Accumulator {
-    /// Adds one event; of a kind without rollups, nothing.
+    /// Adds one event.
     pub(crate) fn add(&mut self, event: &Event) {
-        let (Some(series), Some(rollup)) = (Series::of(event), Rollup::of(event)) else {
-            return;
-        };
         let common = event.common();
         let minute = Window::M1.start(common.timestamp);
         self.sums
-            .entry((common.organization_id, minute, series))
+            .entry((common.organization_id, minute, Series::of(event)))
             .or_default()
-            .merge(&rollup);
+            .merge(&Rollup::of(event));
     }
 
     /// How many sums it holds, which is what bounds its memory.
@@ -96,8 +93,8 @@ mod tests {
                 let event = event(organization, user, second, time);
                 accumulator.add(&event);
                 let minute = Timestamp::from_micros(second / 60 * 60_000_000).unwrap();
-                let key = (Uuid::from_u128(organization), minute, Series::of(&event).unwrap());
-                expected.entry(key).or_default().merge(&Rollup::of(&event).unwrap());
+                let key = (Uuid::from_u128(organization), minute, Series::of(&event));
+                expected.entry(key).or_default().merge(&Rollup::of(&event));
                 if flush {
                     batches.extend(accumulator.take());
                 }

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use schemas::{Event, Rollup, Source, Timestamp, rollup::Series};
+use schemas::{Event, Rollup, Source, Timestamp, Window, rollup::Series};
 use uuid::Uuid;
 
-use crate::{decode::Delta, store::DeadLetterRow};
+use crate::store::DeadLetterRow;
 
 /// An admitted event, and where in the log it was.
 #[derive(Debug, Clone)]
@@ -22,7 +22,6 @@ pub(crate) struct RawEvent {
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(crate) enum Item {
     Event(RawEvent),
-    Deltas(Vec<Delta>),
     DeadLetter(DeadLetterRow),
 }
 
@@ -30,7 +29,8 @@ pub(crate) enum Item {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) events: Vec<RawEvent>,
-    /// Added up as they come: when catching up, most are of the same minute and series.
+    /// What the events add to the minutes of their finest series: when catching up, most
+    /// share one.
     pub(crate) deltas: HashMap<(Uuid, Timestamp, Series), Rollup>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
     /// Events by log time, for the delay until they are stored.
@@ -50,13 +50,12 @@ impl Batch {
         match item {
             Item::Event(event) => {
                 *self.log_times.entry(event.source.log_time).or_default() += 1;
+                let common = event.event.common();
+                let minute = Window::M1.start(common.timestamp);
+                let key = (common.organization_id, minute, Series::of(&event.event));
+                let sum = self.deltas.entry(key).or_default();
+                sum.merge(&Rollup::of(&event.event));
                 self.events.push(event);
-            }
-            Item::Deltas(deltas) => {
-                for delta in deltas {
-                    let key = (delta.organization_id, delta.minute, delta.series);
-                    self.deltas.entry(key).or_default().merge(&delta.rollup);
-                }
             }
             Item::DeadLetter(row) => self.dead_letters.push(row),
         }

@@ -9,10 +9,8 @@ use platform::kafka::{
 };
 use rdkafka::{Message, message::Headers};
 use schemas::{
-    Rollup, Timestamp, Topics,
-    codec::decode_rollups,
+    Topics,
     dead_letter::{DeadLetter, Reason},
-    rollup::{MalformedRollup, RollupBatch, Series},
 };
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -25,15 +23,6 @@ use crate::{
 
 /// The stage of the dead letters that are made here.
 const STAGE: &str = "sink";
-
-/// What the aggregator adds to a series in one minute.
-#[derive(Debug, Clone)]
-pub(crate) struct Delta {
-    pub(crate) organization_id: Uuid,
-    pub(crate) minute: Timestamp,
-    pub(crate) series: Series,
-    pub(crate) rollup: Rollup,
-}
 
 /// Finds out what a record means, on the sink's thread.
 #[derive(Clone)]
@@ -50,11 +39,7 @@ impl Decoder {
         if topic == self.topics.dead_letters() {
             return Ok(Item::DeadLetter(dead_letter(record)));
         }
-        let item = if topic == self.topics.admitted() {
-            self.event(record)?.map(Item::Event)
-        } else {
-            self.deltas(record)?.map(Item::Deltas)
-        };
+        let item = self.event(record)?.map(Item::Event);
         Ok(item.unwrap_or_else(|refusal| {
             tracing::error!(
                 topic,
@@ -85,46 +70,6 @@ impl Decoder {
             Verdict::Refused(refusal) => Err(refusal),
         })
     }
-
-    fn deltas(&self, record: &impl Message) -> Result<Result<Vec<Delta>, Refusal>, LookupError> {
-        let parts = RecordParts::of(record);
-        let (schema, avro) = match self.admission.open(&self.runtime, parts)? {
-            Ok(opened) => opened,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        Ok(match decode_rollups(&schema, avro) {
-            Ok(batch) => deltas_of(batch),
-            Err(error) => Err(Refusal::new(Reason::Undecodable, error)),
-        })
-    }
-}
-
-/// All deltas of a record, or none of them.
-fn deltas_of(batch: RollupBatch) -> Result<Vec<Delta>, Refusal> {
-    let organization_id = batch.organization_id;
-    let deltas: Result<Vec<Delta>, MalformedRollup> = batch
-        .entries
-        .into_iter()
-        .map(|entry| {
-            let (minute, series, rollup) = entry.into_parts()?;
-            Ok(Delta {
-                organization_id,
-                minute,
-                series,
-                rollup,
-            })
-        })
-        .collect();
-    let deltas = deltas.map_err(|error| Refusal::new(Reason::Invalid, error))?;
-    // PostgreSQL would refuse the whole transaction, again and again.
-    let holds_nul = |delta: &Delta| {
-        let model = delta.series.model.as_deref().unwrap_or_default();
-        delta.series.name.contains('\0') || model.contains('\0')
-    };
-    if deltas.iter().any(holds_nul) {
-        return Err(Refusal::new(Reason::Invalid, "a name holds U+0000"));
-    }
-    Ok(deltas)
 }
 
 /// The row of a record of the dead letters' topic.
@@ -188,6 +133,7 @@ fn without_nul(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+    use schemas::Timestamp;
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! From deltas of the finest series and minute to the rows of every scope and window.
+//! From sums of the finest series and minute to the rows of every scope and window.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
         store: Store,
     ) -> Result<Self, SessionError> {
         let topics = &settings.topics;
-        let names = [topics.admitted(), topics.rollups(), topics.dead_letters()];
+        let names = [topics.admitted(), topics.dead_letters()];
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let consumer = PartitionConsumer::new(
             &settings.client,
@@ -154,7 +154,7 @@ impl<'a> Session<'a> {
     fn prove_standby(&mut self) {
         let is_time = |since: Instant| since.elapsed() >= STANDBY;
         if self.unproven_since.is_some_and(is_time) {
-            let any = TopicPartition::new(self.settings.topics.rollups(), 0);
+            let any = TopicPartition::new(self.settings.topics.admitted(), 0);
             match self.consumer.watermarks(&any, Duration::from_secs(2)) {
                 Ok(_) => self.up(),
                 Err(_) => self.unproven_since = Some(Instant::now()),

@@ -224,7 +224,7 @@ proptest! {
     fn deltas_go_both_ways(events in prop::collection::vec(events(), 0..10)) {
         let entries = events
             .iter()
-            .filter_map(|e| Some(RollupEntry::new(e.common().timestamp, Series::of(e)?, &Rollup::of(e)?)))
+            .map(|e| RollupEntry::new(e.common().timestamp, Series::of(e), &Rollup::of(e)))
             .collect();
         let batch = RollupBatch { organization_id: Uuid::from_u128(5), entries };
         let bytes = encode_rollups(&batch).unwrap();

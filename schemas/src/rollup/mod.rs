@@ -69,22 +69,22 @@ pub struct Values {
 }
 
 impl Rollup {
-    /// The rollup of one event; `None` of a kind that has no rollups.
-    pub fn of(event: &Event) -> Option<Self> {
+    /// The rollup of one event.
+    pub fn of(event: &Event) -> Self {
         match event {
-            Event::CommandExecution(e) => Some(Self::of_execution(e.status, e.execution_time_ms)),
-            Event::AgentInteraction(e) => Some(Self {
+            Event::CommandExecution(e) => Self::of_execution(e.status, e.execution_time_ms),
+            Event::AgentInteraction(e) => Self {
                 input_tokens: unsigned(e.input_tokens.unwrap_or(0)),
                 output_tokens: unsigned(e.output_tokens.unwrap_or(0)),
                 cost: e.cost_usd.unwrap_or(Usd::ZERO),
                 ..Self::of_execution(e.status, e.execution_time_ms)
-            }),
-            Event::ProductivityMetric(e) => Some(Self {
+            },
+            Event::ProductivityMetric(e) => Self {
                 count: 1,
                 values: Some(Values::of(e.metric_value)),
                 ..Self::default()
-            }),
-            Event::UserSession(e) => Some(Self::of_session(e)),
+            },
+            Event::UserSession(e) => Self::of_session(e),
         }
     }
 

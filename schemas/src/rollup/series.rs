@@ -75,8 +75,8 @@ pub struct Series {
 }
 
 impl Series {
-    /// The finest series of an event; `None` of a kind that has no rollups.
-    pub fn of(event: &Event) -> Option<Self> {
+    /// The finest series of an event.
+    pub fn of(event: &Event) -> Self {
         let (kind, name, model) = match event {
             Event::CommandExecution(e) => (SeriesKind::Command, e.command_name.as_str(), None),
             Event::AgentInteraction(e) => {
@@ -86,14 +86,14 @@ impl Series {
             Event::UserSession(e) => (SeriesKind::Session, e.kind.as_str(), None),
         };
         let common = event.common();
-        Some(Self {
+        Self {
             kind,
             name: name.to_owned(),
             model,
             team_id: common.team_id,
             project_id: common.project_id,
             user_id: common.user_id,
-        })
+        }
     }
 
     /// The series of `scope` that this one, of scope user, is part of.

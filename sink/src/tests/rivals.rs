@@ -46,15 +46,8 @@ fn batch() -> Batch {
 fn rows() -> Vec<(Window, Vec<RollupRow>)> {
     let mut deltas: HashMap<_, Rollup> = HashMap::new();
     for event in commands(0..100) {
-        let key = (
-            Uuid::nil(),
-            Window::D1.start(now()),
-            Series::of(&event).unwrap(),
-        );
-        deltas
-            .entry(key)
-            .or_default()
-            .merge(&Rollup::of(&event).unwrap());
+        let key = (Uuid::nil(), Window::D1.start(now()), Series::of(&event));
+        deltas.entry(key).or_default().merge(&Rollup::of(&event));
     }
     expand(&[Window::M1, Window::D1], deltas)
 }

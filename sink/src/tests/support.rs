@@ -24,9 +24,9 @@ use platform::{
 use rdkafka::TopicPartitionList;
 use schemas::{
     Event, EventKind, Rollup, Source, Timestamp, Topics, Usd, Window,
-    codec::{encode_event, encode_rollups, event_schema, rollup_schema},
+    codec::{encode_event, event_schema},
     event::{CommandExecution, Status},
-    rollup::{RollupBatch, RollupEntry, Scope, Series},
+    rollup::{Scope, Series},
 };
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::task::JoinHandle;
@@ -64,11 +64,8 @@ impl Pipeline {
             .await
             .unwrap();
         let mut ids = HashMap::new();
-        let events = EventKind::ALL.map(|kind| (topics.events(kind), event_schema(kind)));
-        for (topic, schema) in events
-            .into_iter()
-            .chain([(topics.rollups(), rollup_schema())])
-        {
+        for kind in EventKind::ALL {
+            let (topic, schema) = (topics.events(kind), event_schema(kind));
             let id = register(&registry, &topic, schema).await.unwrap();
             ids.insert(topic, id);
         }
@@ -116,44 +113,44 @@ impl Pipeline {
 
     /// Publishes events as admitted, and waits for the broker.
     pub(super) async fn publish(&self, events: &[Event]) {
+        let topic = self.topics.admitted();
         let mut deliveries = Vec::new();
         for event in events {
-            let id = self.ids[&self.topics.events(event.kind())];
-            let value = frame(id, &encode_event(event).unwrap());
-            let source = Source {
-                kind: event.kind(),
-                partition: 0,
-                offset: self.next_offset.fetch_add(1, Ordering::Relaxed),
-                log_time: now(),
-            };
-            let (key, source) = (event.key(), source.to_string());
+            let Admitted { key, value, source } = self.admitted(event);
             let headers = [(Source::HEADER, source.as_bytes())];
-            let topic = self.topics.admitted();
-            deliveries.push(
-                self.producer
-                    .enqueue(&topic, key.as_bytes(), &value, &headers)
-                    .unwrap(),
-            );
+            let sent = self
+                .producer
+                .enqueue(&topic, key.as_bytes(), &value, &headers);
+            deliveries.push(sent.unwrap());
         }
         for delivery in deliveries {
             delivery.await.unwrap();
         }
     }
 
+    fn admitted(&self, event: &Event) -> Admitted {
+        let id = self.ids[&self.topics.events(event.kind())];
+        let source = Source {
+            kind: event.kind(),
+            partition: 0,
+            offset: self.next_offset.fetch_add(1, Ordering::Relaxed),
+            log_time: now(),
+        };
+        Admitted {
+            key: event.key(),
+            value: frame(id, &encode_event(event).unwrap()),
+            source: source.to_string(),
+        }
+    }
+
     /// An aggregator's way to publish.
-    pub(super) fn aggregator(&self) -> Aggregator {
+    pub(super) fn aggregator(&self) -> Aggregator<'_> {
         let group = ConsumerSettings::new(&self.names.name("aggregator"));
-        let rollups = self.topics.rollups();
+        let id = self.names.name(&Uuid::new_v4().to_string());
         Aggregator {
-            id: self.ids[&rollups],
-            consumer: PartitionConsumer::new(&kafka(), &group, &[&rollups]).unwrap(),
-            producer: TransactionalProducer::new(
-                &kafka(),
-                &self.names.name(&Uuid::new_v4().to_string()),
-                PATIENCE,
-            )
-            .unwrap(),
-            topic: rollups,
+            pipeline: self,
+            consumer: PartitionConsumer::new(&kafka(), &group, &[&self.topics.admitted()]).unwrap(),
+            producer: TransactionalProducer::new(&kafka(), &id, PATIENCE).unwrap(),
         }
     }
 
@@ -231,6 +228,13 @@ impl Pipeline {
     }
 }
 
+/// A record of admitted events.
+struct Admitted {
+    key: String,
+    value: Vec<u8>,
+    source: String,
+}
+
 pub(super) struct Running {
     pub(super) health: Health,
     shutdown: Shutdown,
@@ -256,31 +260,24 @@ impl Running {
     }
 }
 
-pub(super) struct Aggregator {
-    topic: String,
-    id: i32,
+/// Forwards events as an aggregator does: in transactions.
+pub(super) struct Aggregator<'a> {
+    pipeline: &'a Pipeline,
     consumer: PartitionConsumer,
     producer: TransactionalProducer,
 }
 
-impl Aggregator {
-    /// Publishes the deltas of events in one transaction.
-    pub(super) fn flush(&self, events: &[Event]) {
+impl Aggregator<'_> {
+    /// Forwards events in one transaction.
+    pub(super) fn forward(&self, events: &[Event]) {
         self.send(events);
         self.commit();
     }
 
-    /// Publishes them in a transaction that is given up.
+    /// Forwards them in a transaction that is given up.
     pub(super) fn give_up(&self, events: &[Event]) {
         self.send(events);
         self.producer.abort().unwrap();
-    }
-
-    /// Publishes bytes that are no deltas.
-    pub(super) fn garbage(&self, value: Option<&[u8]>) {
-        self.producer.begin().unwrap();
-        self.producer.send(&self.topic, None, value, &[]).unwrap();
-        self.commit();
     }
 
     fn commit(&self) {
@@ -292,45 +289,15 @@ impl Aggregator {
 
     fn send(&self, events: &[Event]) {
         self.producer.begin().unwrap();
-        for batch in deltas(events) {
-            let value = frame(self.id, &encode_rollups(&batch).unwrap());
-            let key = batch.organization_id.to_string();
+        for event in events {
+            let Admitted { key, value, source } = self.pipeline.admitted(event);
+            let headers = [(Source::HEADER, Some(source.as_bytes()))];
+            let topic = self.pipeline.topics.admitted();
             self.producer
-                .send(&self.topic, Some(key.as_bytes()), Some(&value), &[])
+                .send(&topic, Some(key.as_bytes()), Some(&value), &headers)
                 .unwrap();
         }
     }
-}
-
-fn deltas(events: &[Event]) -> Vec<RollupBatch> {
-    let mut sums: BTreeMap<(Uuid, Timestamp, Series), Rollup> = BTreeMap::new();
-    for event in events {
-        if let (Some(series), Some(rollup)) = (Series::of(event), Rollup::of(event)) {
-            let common = event.common();
-            let key = (
-                common.organization_id,
-                Window::M1.start(common.timestamp),
-                series,
-            );
-            sums.entry(key).or_default().merge(&rollup);
-        }
-    }
-    let mut batches: BTreeMap<Uuid, Vec<RollupEntry>> = BTreeMap::new();
-    for ((organization, minute, series), rollup) in sums {
-        let entry = RollupEntry::new(minute, series, &rollup);
-        batches.entry(organization).or_default().push(entry);
-    }
-    // Records stay far below a megabyte.
-    batches
-        .into_iter()
-        .flat_map(|(organization_id, entries)| {
-            let chunks: Vec<_> = entries.chunks(500).map(<[_]>::to_vec).collect();
-            chunks.into_iter().map(move |entries| RollupBatch {
-                organization_id,
-                entries,
-            })
-        })
-        .collect()
 }
 
 pub(super) type Rollups = BTreeMap<(Window, Uuid, String, Timestamp, Uuid), Sums>;
@@ -349,9 +316,7 @@ pub(super) struct Sums {
 pub(super) fn expected(events: &[Event]) -> Rollups {
     let mut all: BTreeMap<_, Rollup> = BTreeMap::new();
     for event in events {
-        let (Some(series), Some(rollup)) = (Series::of(event), Rollup::of(event)) else {
-            continue;
-        };
+        let (series, rollup) = (Series::of(event), Rollup::of(event));
         let common = event.common();
         for window in Window::ALL {
             for scope in Scope::ALL {
