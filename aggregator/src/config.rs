@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use platform::config::{Env, KafkaConfig, ServiceIdentity, data_retention};
 
+use crate::refusals::RefusalLimit;
+
 /// Settings of the aggregator.
 #[derive(Debug, Clone)]
 pub struct AggregatorConfig {
@@ -16,6 +18,12 @@ pub struct AggregatorConfig {
     /// `DEDUP_HORIZON`, default `1h`: for how much log time an event's id is known, so that
     /// the same event sent again is not counted again.
     pub dedup_horizon: Duration,
+    /// `WATERMARK_DELAY`, default `1m`: how much later than it happened an event may be put on
+    /// its topic before windows count as complete without it. It counts all the same.
+    pub watermark_delay: Duration,
+    /// `DEAD_LETTER_MAX_SHARE`, default 0.5, of the last `DEAD_LETTER_WINDOW`, default 1000,
+    /// records of a partition: when more of them are refused, it is not read on. 1: never.
+    pub refusal_limit: RefusalLimit,
     /// `DATA_RETENTION_DAYS`, default 90: older events are refused.
     pub retention: Duration,
 }
@@ -36,6 +44,15 @@ impl AggregatorConfig {
                 Duration::from_secs(3600),
                 Duration::from_secs(1)..=Duration::from_secs(7 * 86_400),
             ),
+            watermark_delay: env.span(
+                "WATERMARK_DELAY",
+                Duration::from_secs(60),
+                Duration::ZERO..=Duration::from_secs(86_400),
+            ),
+            refusal_limit: RefusalLimit {
+                window: env.number("DEAD_LETTER_WINDOW", 1000, 10..=100_000),
+                max_share: env.number("DEAD_LETTER_MAX_SHARE", 0.5, 0.0..=1.0),
+            },
             retention: data_retention(env),
         }
     }

@@ -1,13 +1,17 @@
 //! Turns events into rollup deltas, exactly once.
 //!
 //! `session` reads records, has [`platform::kafka::admission`] judge them, adds them up in
-//! an `accumulator`, and every flush publishes the admitted events, the sums, the refused
-//! records and the input offsets in one Kafka transaction. Nothing outlives a flush but the
+//! an `accumulator`, and has the `publisher` put the admitted events, the sums, the refused
+//! records and the input offsets into one Kafka transaction a flush. Nothing outlives a flush but the
 //! ids of the last events, which are read again from the log after a restart.
 
 mod accumulator;
 mod config;
+mod fault;
+mod held;
 mod partitions;
+mod publisher;
+mod refusals;
 mod session;
 
 use platform::http::health::ComponentHealth;
@@ -22,6 +26,7 @@ use schemas::codec::rollup_schema;
 use tokio::runtime::Handle;
 
 pub use config::AggregatorConfig;
+pub use refusals::RefusalLimit;
 use session::Session;
 
 /// Runs until `shutdown`, then publishes what it holds and leaves the group.
@@ -41,6 +46,8 @@ pub async fn run(
         transactional_id: config.transactional_id(),
         flush_interval: config.flush_interval,
         dedup_horizon: config.dedup_horizon,
+        watermark_delay: config.watermark_delay,
+        refusal_limit: config.refusal_limit,
         admission: Admission::new(registry.clone(), config.retention),
         runtime: Handle::current(),
         health: health.clone(),

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use platform::kafka::admission::{Deduplicator, Sighting};
 use platform::kafka::consumer::{Committed, TopicPartition};
-use schemas::{Event, Timestamp};
+use schemas::{Event, Timestamp, Window};
+
+use crate::refusals::{RefusalLimit, Refusals};
 
 /// The partitions of one session. Dropped with them: what is known of a partition is no
 /// longer true once another member has read on.
 #[derive(Debug)]
 pub(crate) struct Partitions {
     horizon: Duration,
+    watermark_delay: Duration,
+    limit: RefusalLimit,
     reading: BTreeMap<TopicPartition, Reading>,
 }
 
@@ -20,13 +24,18 @@ struct Reading {
     /// The first record that was not counted before. Those up to it are read for their ids.
     first: i64,
     seen: Deduplicator,
+    refusals: Refusals,
     /// The next offset and the last log time, if not committed.
     uncommitted: Option<(i64, Timestamp)>,
+    /// The log time up to which there is nothing more to read.
+    until: Option<Timestamp>,
+    /// The watermark that was published last.
+    published: Option<Timestamp>,
 }
 
 /// Where reading is to be committed: the next offset, and the last record's log time as the
 /// note beside it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) partition: TopicPartition,
     pub(crate) next: i64,
@@ -43,10 +52,13 @@ pub(crate) enum Part {
 }
 
 impl Partitions {
-    /// None yet. Ids are known for `horizon` of log time.
-    pub(crate) fn new(horizon: Duration) -> Self {
+    /// None yet. Ids are known for `horizon` of log time; a watermark is `watermark_delay`
+    /// behind the log time that was read.
+    pub(crate) fn new(horizon: Duration, watermark_delay: Duration, limit: RefusalLimit) -> Self {
         Self {
             horizon,
+            watermark_delay,
+            limit,
             reading: BTreeMap::new(),
         }
     }
@@ -64,7 +76,10 @@ impl Partitions {
         let reading = Reading {
             first,
             seen: Deduplicator::new(self.horizon),
+            refusals: Refusals::new(self.limit),
             uncommitted: None,
+            until: None,
+            published: None,
         };
         self.reading.insert(partition, reading);
     }
@@ -76,19 +91,38 @@ impl Partitions {
         }
     }
 
-    /// Takes note that a record was read. `None`: the partition is none of ours.
+    /// How the record at `offset` is to be taken. `None`: the partition is none of ours.
+    pub(crate) fn part(&self, partition: &TopicPartition, offset: i64) -> Option<Part> {
+        let reading = self.reading.get(partition)?;
+        Some(if offset < reading.first {
+            Part::Known
+        } else {
+            Part::New
+        })
+    }
+
+    /// Whether refusing one more record of a partition were too many, and how many of its last
+    /// records were.
+    pub(crate) fn too_many_refused(&self, partition: &TopicPartition) -> Option<(usize, usize)> {
+        let refusals = &self.reading.get(partition)?.refusals;
+        refusals.would_exceed().then(|| refusals.share())
+    }
+
+    /// Takes note that a record was read, and whether it was refused.
     pub(crate) fn read(
         &mut self,
         partition: &TopicPartition,
         offset: i64,
         log_time: Timestamp,
-    ) -> Option<Part> {
-        let reading = self.reading.get_mut(partition)?;
-        if offset < reading.first {
-            return Some(Part::Known);
+        refused: bool,
+    ) {
+        if let Some(reading) = self.reading.get_mut(partition) {
+            reading.refusals.take(refused);
+            reading.reached(log_time);
+            if offset >= reading.first {
+                reading.uncommitted = Some((offset + 1, log_time));
+            }
         }
-        reading.uncommitted = Some((offset + 1, log_time));
-        Some(Part::New)
     }
 
     /// What the id of a sound event of a partition of ours says.
@@ -122,54 +156,63 @@ impl Partitions {
         }
     }
 
+    /// Partitions whose watermark would be another if they had nothing more to read at `now`.
+    pub(crate) fn silent(&self, now: Timestamp) -> Vec<TopicPartition> {
+        let could_be = self.watermark(now);
+        let stays = |reading: &Reading| reading.until.is_none_or(|u| self.watermark(u) < could_be);
+        let silent = self.reading.iter().filter(|(_, reading)| stays(reading));
+        silent.map(|(partition, _)| partition.clone()).collect()
+    }
+
+    /// A partition had nothing more to read at `now`.
+    pub(crate) fn read_to_end(&mut self, partition: &TopicPartition, now: Timestamp) {
+        if let Some(reading) = self.reading.get_mut(partition) {
+            reading.reached(now);
+        }
+    }
+
+    /// The watermarks that are others than were published. Whole minutes, since no window ends
+    /// in between.
+    pub(crate) fn watermarks(&self) -> BTreeMap<TopicPartition, Timestamp> {
+        let moved = |(partition, reading): (&TopicPartition, &Reading)| {
+            let watermark = self.watermark(reading.until?);
+            let is_news = reading.published.is_none_or(|told| told < watermark);
+            is_news.then(|| (partition.clone(), watermark))
+        };
+        self.reading.iter().filter_map(moved).collect()
+    }
+
+    /// Watermarks were published.
+    pub(crate) fn published(&mut self, watermarks: &BTreeMap<TopicPartition, Timestamp>) {
+        for (partition, watermark) in watermarks {
+            if let Some(reading) = self.reading.get_mut(partition) {
+                reading.published = Some(*watermark);
+            }
+        }
+    }
+
+    /// The oldest watermark that was published.
+    pub(crate) fn oldest_watermark(&self) -> Option<Timestamp> {
+        let published = self.reading.values().map(|reading| reading.published);
+        published.min().flatten()
+    }
+
+    fn watermark(&self, until: Timestamp) -> Timestamp {
+        let delay = i64::try_from(self.watermark_delay.as_secs()).unwrap_or(i64::MAX);
+        Window::M1.start(until.saturating_add_seconds(-delay))
+    }
+
     /// How many ids are known.
     pub(crate) fn ids(&self) -> usize {
         self.reading.values().map(|r| r.seen.len()).sum()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millis(millis).unwrap()
-    }
-
-    #[test]
-    fn what_was_counted_before_is_read_and_not_committed_again() {
-        let partition = TopicPartition::new("t", 0);
-        let mut partitions = Partitions::new(Duration::from_secs(60));
-        assert_eq!(partitions.read(&partition, 1, at(1)), None);
-        partitions.assign(partition.clone(), 5);
-        assert_eq!(partitions.read(&partition, 4, at(10)), Some(Part::Known));
-        assert_eq!(partitions.positions(), []);
-        assert_eq!(partitions.read(&partition, 5, at(20)), Some(Part::New));
-        assert_eq!(partitions.read(&partition, 7, at(30)), Some(Part::New));
-        let position = Position {
-            partition: partition.clone(),
-            next: 8,
-            note: "30".to_owned(),
-        };
-        assert_eq!(partitions.positions(), [position]);
-        partitions.committed();
-        assert_eq!(partitions.positions(), []);
-        partitions.release(std::slice::from_ref(&partition));
-        assert_eq!(partitions.read(&partition, 8, at(40)), None);
-    }
-
-    #[test]
-    fn ids_are_read_again_from_a_horizon_before_the_last_record() {
-        let partitions = Partitions::new(Duration::from_secs(60));
-        let from = |note: &str| {
-            partitions.warm_up_from(&Committed {
-                offset: 9,
-                note: note.to_owned(),
-            })
-        };
-        assert_eq!(from("1700000100000"), Some(1_700_000_040_000));
-        assert_eq!(from("30"), Some(0));
-        // Of an older version, or moved by an operator.
-        assert_eq!(from(""), None);
+impl Reading {
+    fn reached(&mut self, log_time: Timestamp) {
+        self.until = self.until.max(Some(log_time));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,28 +2,29 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, gauge};
+use platform::clock;
 use platform::http::health::ComponentHealth;
 use platform::kafka::admission::{Admission, RecordParts, Refusal, Sighting, Verdict};
 use platform::kafka::client::KafkaClientConfig;
 use platform::kafka::consumer::{
-    ConsumerSettings, PartitionConsumer, Polled, TopicPartition, start_offset,
+    ConsumerError, ConsumerSettings, PartitionConsumer, Polled, TopicPartition, start_offset,
 };
-use platform::kafka::registry::frame;
 use platform::kafka::transactions::TransactionalProducer;
-use platform::kafka::{dead_letters, sources};
 use platform::lifecycle::Shutdown;
 use platform::telemetry::names;
+use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
-use rdkafka::{Message, Offset, TopicPartitionList};
-use schemas::codec::encode_rollups;
 use schemas::dead_letter::Reason;
-use schemas::{Event, EventKind, Source, Topics};
+use schemas::{EventKind, Source, Topics, Watermarks};
 use tokio::runtime::Handle;
-use tracing::{debug, info};
+use tracing::{debug, error, info, warn};
 
-use crate::accumulator::Accumulator;
-use crate::partitions::{Part, Partitions, Position};
+use crate::fault::SessionError;
+use crate::held::{Cause, HeldRecords};
+use crate::partitions::{Part, Partitions};
+use crate::publisher::Publisher;
+use crate::refusals::RefusalLimit;
 
 /// The broker ends a transaction that stays open longer, so that a vanished instance holds
 /// up readers no longer than this.
@@ -31,9 +32,11 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an idle session looks at the shutdown.
 const IDLE_POLL: Duration = Duration::from_millis(100);
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Sums held at most; a flush comes early when there are more. About 10 MB.
-const MAX_SUMS: usize = 10_000;
-const STAGE: &str = "aggregator";
+/// How long an assignment may take, well below the group's patience with a member that does
+/// not poll.
+const ASSIGNMENT: Duration = Duration::from_secs(30);
+/// How often watermarks are looked at, and records that wait.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// What every session of this instance works with.
 pub(crate) struct Session {
@@ -44,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) flush_interval: Duration,
     /// For how much log time an event's id is known.
     pub(crate) dedup_horizon: Duration,
+    pub(crate) watermark_delay: Duration,
+    pub(crate) refusal_limit: RefusalLimit,
     pub(crate) admission: Admission,
     pub(crate) runtime: Handle,
     pub(crate) health: ComponentHealth,
@@ -53,15 +58,14 @@ pub(crate) struct Session {
 struct Open<'a> {
     session: &'a Session,
     consumer: &'a PartitionConsumer,
-    producer: TransactionalProducer,
-    schema_id: i32,
-    admitted_topic: String,
-    dead_letters_topic: String,
+    publisher: Publisher,
     partitions: Partitions,
-    sums: Accumulator,
-    /// When the open transaction began, if one is open.
-    since: Option<Instant>,
-    dead: usize,
+    held: HeldRecords,
+    /// How many partitions there are of all topics of events, of admitted events, of rollups.
+    partition_counts: Option<(u32, [i32; 2])>,
+    looked_around: Instant,
+    /// Watermarks go with the next flush.
+    watermarks_due: bool,
 }
 
 impl Session {
@@ -69,7 +73,7 @@ impl Session {
     ///
     /// # Errors
     /// Any fault. What was not committed is read again by the next session.
-    pub(crate) fn run(&self, schema_id: i32, shutdown: &Shutdown) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, schema_id: i32, shutdown: &Shutdown) -> Result<(), SessionError> {
         // Fences a predecessor of the same id before anything is read.
         let producer =
             TransactionalProducer::new(&self.client, &self.transactional_id, TRANSACTION_TIMEOUT)?;
@@ -80,204 +84,308 @@ impl Session {
         let mut open = Open {
             session: self,
             consumer: &consumer,
-            producer,
-            schema_id,
-            admitted_topic: self.topics.admitted(),
-            dead_letters_topic: self.topics.dead_letters(),
-            partitions: Partitions::new(self.dedup_horizon),
-            sums: Accumulator::default(),
-            since: None,
-            dead: 0,
+            publisher: Publisher::new(producer, &self.topics, schema_id, self.flush_interval),
+            partitions: Partitions::new(
+                self.dedup_horizon,
+                self.watermark_delay,
+                self.refusal_limit,
+            ),
+            held: HeldRecords::default(),
+            partition_counts: None,
+            looked_around: Instant::now(),
+            watermarks_due: false,
         };
-        while !shutdown.is_triggered() {
-            match consumer.poll(open.patience(self.flush_interval))? {
-                Polled::Record(record) => open.read(&record)?,
-                Polled::Assigned(partitions) => open.begin(&partitions)?,
-                Polled::Revoked(partitions) => {
-                    open.flush()?;
-                    open.partitions.release(&partitions);
-                    consumer.release(&partitions)?;
-                    info!(partitions = partitions.len(), "partitions released");
-                }
-                // Another member reads them from the last commit on; what is held of them
-                // must not be published.
-                Polled::Lost(partitions) => anyhow::bail!("lost {} partitions", partitions.len()),
-                Polled::Idle => {}
-            }
-            if open.is_due(self.flush_interval) {
-                open.flush()?;
-            }
+        let outcome = open.read_until(shutdown);
+        if let Err(error) = &outcome
+            && error.leaves_transaction()
+        {
+            open.publisher.abort();
         }
-        open.flush()?;
+        open.forget();
         drop(open);
         consumer.close();
-        Ok(())
+        outcome
     }
 }
 
 impl Open<'_> {
+    fn read_until(&mut self, shutdown: &Shutdown) -> Result<(), SessionError> {
+        while !shutdown.is_triggered() {
+            let patience = if self.publisher.is_open() {
+                self.publisher.until_due()
+            } else {
+                IDLE_POLL
+            };
+            let mut idle = false;
+            match self.consumer.poll(patience)? {
+                Polled::Record(record) => self.read(&record)?,
+                Polled::Assigned(partitions) => self.begin(&partitions)?,
+                Polled::Revoked(partitions) => {
+                    self.flush()?;
+                    self.release(&partitions)?;
+                }
+                // Another member reads them from the last commit on; what is held of them
+                // must not be published.
+                Polled::Lost(partitions) => return Err(SessionError::Lost(partitions.len())),
+                Polled::Idle => idle = true,
+            }
+            if self.looked_around.elapsed() >= LOOK_AROUND {
+                self.looked_around = Instant::now();
+                self.try_held()?;
+                self.look_for_watermarks()?;
+            }
+            if self.publisher.is_due(idle) {
+                self.flush()?;
+            }
+        }
+        self.flush()
+    }
+
     /// Goes on where the group's last commit ended, after reading again what tells whether
     /// an event was there before.
-    fn begin(&mut self, partitions: &[TopicPartition]) -> anyhow::Result<()> {
-        let committed = self.consumer.committed(partitions, BROKER_TIMEOUT)?;
+    fn begin(&mut self, partitions: &[TopicPartition]) -> Result<(), SessionError> {
+        let deadline = Instant::now() + ASSIGNMENT;
+        let patience = || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(SessionError::SlowBrokers);
+            }
+            Ok(left.min(BROKER_TIMEOUT))
+        };
+        let committed = self.consumer.committed(partitions, patience()?)?;
         let mut starts = Vec::with_capacity(partitions.len());
         for (partition, committed) in partitions.iter().zip(committed) {
-            let (low, high) = self.consumer.watermarks(partition, BROKER_TIMEOUT)?;
+            let (low, high) = self.consumer.watermarks(partition, patience()?)?;
             let next = committed.as_ref().map(|committed| committed.offset);
-            let first = start_offset(next, low, high)
-                .map_err(|gone| anyhow::anyhow!("{partition}: {gone}; records are missing"))?;
+            let first = start_offset(next, low, high).map_err(|gone| SessionError::OffsetGone {
+                partition: partition.clone(),
+                gone,
+            })?;
             let from = match committed.map(|c| self.partitions.warm_up_from(&c)) {
                 None => first,
                 Some(None) => low,
                 Some(Some(millis)) => self
                     .consumer
-                    .offset_at_time(partition, millis, BROKER_TIMEOUT)?
+                    .offset_at_time(partition, millis, patience()?)?
                     .map_or(first, |offset| offset.clamp(low, first)),
             };
             debug!(%partition, first, again = first - from, "reading");
             self.partitions.assign(partition.clone(), first);
             starts.push((partition.clone(), from));
         }
+        self.partition_counts = Some(self.count_partitions(&patience)?);
         self.consumer.accept_assignment(&starts)?;
-        self.session.health.up();
+        self.tell();
         info!(partitions = starts.len(), "partitions assigned");
         Ok(())
     }
 
-    fn patience(&self, flush_interval: Duration) -> Duration {
-        self.since.map_or(IDLE_POLL, |since| {
-            flush_interval.saturating_sub(since.elapsed())
-        })
+    fn count_partitions(
+        &self,
+        patience: &impl Fn() -> Result<Duration, SessionError>,
+    ) -> Result<(u32, [i32; 2]), SessionError> {
+        let count = |topic: &str| -> Result<i32, SessionError> {
+            Ok(self.consumer.partition_count(topic, patience()?)?)
+        };
+        let topics = &self.session.topics;
+        let mut sources = 0;
+        for kind in EventKind::ALL {
+            sources += count(&topics.events(kind))?.unsigned_abs();
+        }
+        let outputs = [count(&topics.admitted())?, count(&topics.rollups())?];
+        Ok((sources, outputs))
     }
 
-    fn is_due(&self, flush_interval: Duration) -> bool {
-        self.since
-            .is_some_and(|since| since.elapsed() >= flush_interval || self.sums.len() >= MAX_SUMS)
+    fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), ConsumerError> {
+        let paused: Vec<TopicPartition> = partitions
+            .iter()
+            .filter(|partition| self.held.holds(partition))
+            .cloned()
+            .collect();
+        // Should they come back, they are to be read.
+        self.consumer.resume(&paused)?;
+        self.held.release(partitions);
+        self.partitions.release(partitions);
+        self.consumer.release(partitions)?;
+        self.tell();
+        info!(partitions = partitions.len(), "partitions released");
+        Ok(())
     }
 
-    fn read(&mut self, record: &BorrowedMessage<'_>) -> anyhow::Result<()> {
-        let kind =
-            self.session.topics.kind_of(record.topic()).ok_or_else(|| {
-                anyhow::anyhow!("a record of {}, not subscribed to", record.topic())
-            })?;
+    fn read(&mut self, record: &BorrowedMessage<'_>) -> Result<(), SessionError> {
+        let partition = TopicPartition::new(record.topic(), record.partition());
+        if let Some(cause) = self.take(&partition, record)? {
+            self.consumer.pause(std::slice::from_ref(&partition))?;
+            self.held.hold(partition, record.detach(), cause);
+            self.tell();
+        }
+        Ok(())
+    }
+
+    /// Tries records again that wait.
+    fn try_held(&mut self) -> Result<(), SessionError> {
+        while let Some((partition, due)) = self.held.due(Instant::now()) {
+            match self.take(&partition, due.record())? {
+                Some(cause) => self.held.hold_again(partition, due, cause),
+                None => {
+                    info!(%partition, "reading on");
+                    self.consumer.resume(&[partition])?;
+                }
+            }
+            self.tell();
+        }
+        Ok(())
+    }
+
+    /// Takes a record, or says why it has to wait.
+    fn take(
+        &mut self,
+        partition: &TopicPartition,
+        record: &impl Message,
+    ) -> Result<Option<Cause>, SessionError> {
+        let kind = self.session.topics.kind_of(record.topic());
+        let kind = kind.ok_or_else(|| SessionError::ForeignTopic(record.topic().to_owned()))?;
+        let offset = record.offset();
+        // Fetched ahead from a partition that is another's by now.
+        let Some(part) = self.partitions.part(partition, offset) else {
+            return Ok(None);
+        };
         let parts = RecordParts::of(record);
-        // Judged first: a record that cannot be judged now is not read yet.
-        let verdict = self
+        let judged = self
             .session
             .admission
-            .judge(&self.session.runtime, kind, parts)?;
-        let partition = TopicPartition::new(record.topic(), record.partition());
-        let part = self
-            .partitions
-            .read(&partition, record.offset(), parts.log_time);
-        // Fetched ahead from a partition that is another's by now.
-        let Some(part) = part else { return Ok(()) };
-        if part == Part::New && self.since.is_none() {
-            self.producer.begin()?;
-            self.since = Some(Instant::now());
+            .judge(&self.session.runtime, kind, parts);
+        let verdict = match judged {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                warn!(%partition, offset, %error, "a schema cannot be looked up; the partition waits");
+                return Ok(Some(Cause::Registry));
+            }
+        };
+        let refused = matches!(verdict, Verdict::Refused(_));
+        if refused
+            && part == Part::New
+            && let Some((count, of)) = self.partitions.too_many_refused(partition)
+        {
+            error!(
+                %partition, offset, refused = count, of,
+                max_share = self.session.refusal_limit.max_share,
+                "stopped reading a partition: too large a share of its records is refused; see \
+                 `flowmeter dead-letters list`, and raise DEAD_LETTER_MAX_SHARE to read on"
+            );
+            return Ok(Some(Cause::BadShare));
+        }
+        self.partitions
+            .read(partition, offset, parts.log_time, refused);
+        if part == Part::New {
+            self.publisher.open()?;
         }
         let sighting = match &verdict {
-            Verdict::Admitted(event) => self.partitions.see(&partition, event, parts.log_time),
+            Verdict::Admitted(event) => self.partitions.see(partition, event, parts.log_time),
             Verdict::Refused(_) => Sighting::First,
         };
         match (part, verdict, sighting) {
-            (Part::Known, ..) => Ok(()),
-            (Part::New, Verdict::Refused(refusal), _) => self.bury(record, &refusal),
+            (Part::Known, ..) => {}
+            (Part::New, Verdict::Refused(refusal), _) => self.publisher.bury(record, &refusal)?,
             (Part::New, Verdict::Admitted(event), Sighting::First) => {
                 let source = Source {
                     kind,
                     partition: record.partition(),
-                    offset: record.offset(),
+                    offset,
                     log_time: parts.log_time,
                 };
-                self.admit(record, &event, source)
+                self.publisher.admit(record, &event, source)?;
             }
             (Part::New, Verdict::Admitted(_), Sighting::Again) => {
                 counter!(names::DUPLICATES, "kind" => kind.as_str()).increment(1);
-                Ok(())
             }
             (Part::New, Verdict::Admitted(event), Sighting::Conflicting) => {
                 let message = "an earlier event with this event_id says something else";
                 let refusal = Refusal::new(Reason::ConflictingDuplicate, message);
-                self.bury(record, &refusal.of_event(event.common().event_id))
+                let refusal = refusal.of_event(event.common().event_id);
+                self.publisher.bury(record, &refusal)?;
             }
         }
+        Ok(None)
     }
 
-    /// Counts an event and forwards its record, as part of the transaction.
-    fn admit(
-        &mut self,
-        record: &BorrowedMessage<'_>,
-        event: &Event,
-        source: Source,
-    ) -> anyhow::Result<()> {
-        let header = source.to_string();
-        let headers = sources::headers(record, &header);
-        let topic = &self.admitted_topic;
-        self.producer
-            .send(topic, record.key(), record.payload(), &headers)?;
-        self.sums.add(event);
-        counter!(names::RECORDS_ADMITTED, "kind" => source.kind.as_str()).increment(1);
+    /// Has watermarks published that moved. A partition that is silent is asked about, since
+    /// nothing else tells that nothing came.
+    fn look_for_watermarks(&mut self) -> Result<(), SessionError> {
+        let now = clock::now();
+        for partition in self.partitions.silent(now) {
+            if self.held.holds(&partition) {
+                continue;
+            }
+            match self.consumer.read_to_end(&partition, LOOK_AROUND) {
+                Ok(true) => self.partitions.read_to_end(&partition, now),
+                Ok(false) => {}
+                Err(error) => {
+                    debug!(%partition, %error, "not known whether there is more to read");
+                    break;
+                }
+            }
+        }
+        if !self.partitions.watermarks().is_empty() {
+            self.watermarks_due = true;
+            self.publisher.open()?;
+        }
         Ok(())
     }
 
-    /// Puts a refused record among the dead letters, as part of the transaction.
-    fn bury(&mut self, record: &BorrowedMessage<'_>, refusal: &Refusal) -> anyhow::Result<()> {
-        let envelope = dead_letters::envelope(record, refusal, STAGE).headers();
-        let headers = dead_letters::headers(record, &envelope);
-        let topic = &self.dead_letters_topic;
-        self.producer
-            .send(topic, record.key(), record.payload(), &headers)?;
-        self.dead += 1;
-        let reason = refusal.reason.as_str();
-        counter!(names::DEAD_LETTERS, "reason" => reason).increment(1);
-        debug!(
-            reason,
-            topic = record.topic(),
-            partition = record.partition(),
-            offset = record.offset(),
-            "record refused"
-        );
-        Ok(())
-    }
-
-    /// Publishes the sums and commits them with the offsets they come from.
-    fn flush(&mut self) -> anyhow::Result<()> {
-        if self.since.is_none() {
+    /// Publishes what is held and commits it with the offsets it comes from.
+    fn flush(&mut self) -> Result<(), SessionError> {
+        if !self.publisher.is_open() {
             return Ok(());
         }
-        let began = Instant::now();
-        let topic = self.session.topics.rollups();
-        let mut deltas = 0;
-        for batch in self.sums.take() {
-            deltas += batch.entries.len();
-            let key = batch.organization_id.to_string();
-            let avro = encode_rollups(&batch).map_err(anyhow::Error::msg)?;
-            let value = frame(self.schema_id, &avro);
-            self.producer
-                .send(&topic, Some(key.as_bytes()), Some(&value), &[])?;
-        }
-        let positions = self.partitions.positions();
-        let mut offsets = TopicPartitionList::with_capacity(positions.len());
-        for Position {
-            partition,
-            next,
-            note,
-        } in positions
-        {
-            let mut added = offsets.add_partition(&partition.topic, partition.partition);
-            added.set_offset(Offset::Offset(next))?;
-            added.set_metadata(note);
-        }
+        let moved = if std::mem::take(&mut self.watermarks_due) {
+            self.partitions.watermarks()
+        } else {
+            Default::default()
+        };
+        let watermarks =
+            self.partition_counts
+                .filter(|_| !moved.is_empty())
+                .map(|(sources, outputs)| {
+                    let until = moved.iter().filter_map(|(partition, until)| {
+                        let kind = self.session.topics.kind_of(&partition.topic)?;
+                        Some(((kind, partition.partition), *until))
+                    });
+                    let watermarks = Watermarks {
+                        sources,
+                        partitions: 0,
+                        until: until.collect(),
+                    };
+                    (watermarks, outputs)
+                });
         let group = self.consumer.group_metadata()?;
-        self.producer.commit(&offsets, &group)?;
+        self.publisher
+            .commit(self.partitions.positions(), watermarks, &group)?;
         self.partitions.committed();
-        self.since = None;
+        self.partitions.published(&moved);
         gauge!(names::KNOWN_IDS).set(self.partitions.ids() as f64);
-        counter!(names::AGGREGATOR_DELTAS).increment(deltas as u64);
-        histogram!(names::AGGREGATOR_FLUSH_DURATION).record(began.elapsed());
-        let dead_letters = std::mem::take(&mut self.dead);
-        debug!(deltas, dead_letters, elapsed = ?began.elapsed(), "flushed");
+        if let Some(oldest) = self.partitions.oldest_watermark() {
+            gauge!(names::WATERMARK).set(oldest.micros() as f64 / 1e6);
+        }
         Ok(())
+    }
+
+    /// Tells health and metrics which partitions wait.
+    fn tell(&self) {
+        match self.held.gravest() {
+            None => self.session.health.up(),
+            Some(cause) => self.session.health.down(cause.reason()),
+        }
+        for cause in [Cause::Registry, Cause::BadShare] {
+            let count = self.held.count(cause);
+            gauge!(names::PARTITIONS_HELD, "reason" => cause.as_str()).set(count as f64);
+        }
+    }
+
+    /// Nothing is held any more.
+    fn forget(&self) {
+        for cause in [Cause::Registry, Cause::BadShare] {
+            gauge!(names::PARTITIONS_HELD, "reason" => cause.as_str()).set(0.0);
+        }
     }
 }

@@ -10,7 +10,7 @@ use query_api::QueryConfig;
 use sink::SinkConfig;
 
 use crate::service::{HttpService, Worker};
-use crate::{health, load, migrate, serve, service, token};
+use crate::{health, load, migrate, rebuild, serve, service, token};
 
 const AFTER_HELP: &str = "\
 Services are configured by environment variables, of which these are needed:
@@ -44,6 +44,8 @@ enum Command {
     Migrate,
     /// Print a token to call the HTTP services with
     Token(token::TokenArgs),
+    /// Recompute rollups from the raw rows, while everything runs
+    Rebuild(rebuild::RebuildArgs),
     /// Send a stream of generated events and report how it went
     Load(load::LoadArgs),
     /// Ask a running service for its health; fails unless it is healthy
@@ -59,6 +61,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(args) => token::run(&args),
         Command::Load(args) => load::run(args).await,
         Command::Health(args) => health::run(&args).await,
+        Command::Rebuild(args) => rebuild::run(&args, &configured(SinkConfig::from_env)?).await,
         Command::Migrate => {
             let config = configured(migrate::MigrateConfig::from_env)?;
             migrate::run(&config).await

@@ -6,6 +6,7 @@ mod greeting;
 mod health;
 pub mod load;
 pub mod migrate;
+pub mod rebuild;
 mod reference;
 pub mod serve;
 mod service;

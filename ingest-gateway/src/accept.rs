@@ -2,7 +2,6 @@
 //! single event is judged and published, [`many`] the only one for several.
 
 use axum::response::Response;
-use chrono::Utc;
 use platform::{
     auth::Identity,
     http::{notes, problem::Problem},
@@ -163,7 +162,7 @@ impl Shared {
 
 /// The time of receipt.
 pub(crate) fn now() -> Timestamp {
-    Timestamp::try_from(Utc::now()).expect("this is before the year 10000")
+    platform::clock::now()
 }
 
 /// The label of events whose kind is not known.

@@ -2,13 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use chrono::Utc;
 use futures_util::future::join_all;
 use platform::{
     kafka::producer::{Delivery, DeliveryError, EnqueueError, EventProducer},
     telemetry::names,
 };
-use schemas::Timestamp;
 
 use crate::{
     idempotency::{Claim, Reused, UsedKeys},
@@ -85,7 +83,7 @@ async fn acknowledged(
     let (partition, offset) = delivery.await.map_err(Failure::from)?;
     metrics::histogram!(names::PUBLISH_DURATION, "kind" => record.kind.as_str())
         .record(began.elapsed().as_secs_f64());
-    let now = Timestamp::try_from(Utc::now()).expect("this is before the year 10000");
+    let now = platform::clock::now();
     let place = Place { partition, offset };
     Ok(Receipt::new(record.kind, &record.common, place, now))
 }

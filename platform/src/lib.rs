@@ -1,6 +1,8 @@
 //! What every Flowmeter service stands on: configuration, telemetry, lifecycle, HTTP, authentication, database, Kafka.
 
 pub mod auth;
+pub mod backoff;
+pub mod clock;
 pub mod config;
 pub mod cpu;
 pub mod database;

@@ -10,6 +10,7 @@ mod health;
 mod openapi;
 mod service;
 mod timing;
+mod watermark;
 
 #[cfg(test)]
 mod tests;

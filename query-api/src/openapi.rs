@@ -197,6 +197,7 @@ mod tests {
         // Null is not absent.
         for (schema, member) in [
             ("Aggregated", "next_cursor"),
+            ("Aggregated", "watermark"),
             ("Executions", "error_rate"),
             ("Metrics", "value"),
             ("Metrics", "productivity_score"),

@@ -12,6 +12,7 @@ pub mod source;
 pub mod timestamp;
 pub mod topics;
 pub mod usd;
+pub mod watermark;
 pub mod window;
 
 pub use event::{Event, EventKind};
@@ -21,4 +22,5 @@ pub use source::Source;
 pub use timestamp::Timestamp;
 pub use topics::Topics;
 pub use usd::Usd;
+pub use watermark::Watermarks;
 pub use window::Window;

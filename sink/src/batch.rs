@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use schemas::{Event, Rollup, Source, Timestamp, Window, rollup::Series};
+use platform::telemetry::delays::Delays;
+use schemas::{Event, EventKind, Rollup, Source, Timestamp, Watermarks, Window, rollup::Series};
 use uuid::Uuid;
 
 use crate::store::DeadLetterRow;
@@ -23,7 +24,13 @@ pub(crate) struct RawEvent {
 pub(crate) enum Item {
     Event(RawEvent),
     DeadLetter(DeadLetterRow),
+    /// In which partition of the admitted events they were.
+    Watermarks(i32, Watermarks),
 }
+
+/// By kind and partition of the source, and partition of the admitted events: the watermark,
+/// and how many of these there are in all.
+pub(crate) type WatermarkRows = BTreeMap<(EventKind, i32, i32), (Timestamp, i32)>;
 
 /// What is held until the next transaction.
 #[derive(Debug, Default)]
@@ -33,8 +40,9 @@ pub(crate) struct Batch {
     /// share one.
     pub(crate) deltas: HashMap<(Uuid, Timestamp, Series), Rollup>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
-    /// Events by log time, for the delay until they are stored.
-    pub(crate) log_times: BTreeMap<Timestamp, usize>,
+    pub(crate) watermarks: WatermarkRows,
+    /// How long the events took until they are stored.
+    pub(crate) delays: Delays,
     /// Records read.
     pub(crate) records: usize,
     bytes: usize,
@@ -49,7 +57,7 @@ impl Batch {
         self.bytes += bytes;
         match item {
             Item::Event(event) => {
-                *self.log_times.entry(event.source.log_time).or_default() += 1;
+                self.delays.add(event.source.log_time);
                 let common = event.event.common();
                 let minute = Window::M1.start(common.timestamp);
                 let key = (common.organization_id, minute, Series::of(&event.event));
@@ -58,6 +66,15 @@ impl Batch {
                 self.events.push(event);
             }
             Item::DeadLetter(row) => self.dead_letters.push(row),
+            Item::Watermarks(partition, told) => {
+                let expected = told.sources.saturating_mul(told.partitions);
+                let expected = i32::try_from(expected).unwrap_or(i32::MAX);
+                for ((kind, source), until) in told.until {
+                    let row = self.watermarks.entry((kind, source, partition));
+                    let row = row.or_insert((until, expected));
+                    *row = (row.0.max(until), expected);
+                }
+            }
         }
     }
 

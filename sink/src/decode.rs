@@ -9,7 +9,7 @@ use platform::kafka::{
 };
 use rdkafka::{Message, message::Headers};
 use schemas::{
-    Topics,
+    Topics, Watermarks,
     dead_letter::{DeadLetter, Reason},
 };
 use serde_json::json;
@@ -39,7 +39,10 @@ impl Decoder {
         if topic == self.topics.dead_letters() {
             return Ok(Item::DeadLetter(dead_letter(record)));
         }
-        let item = self.event(record)?.map(Item::Event);
+        let item = match watermarks(record) {
+            Some(told) => told.map(|told| Item::Watermarks(record.partition(), told)),
+            None => self.event(record)?.map(Item::Event),
+        };
         Ok(item.unwrap_or_else(|refusal| {
             tracing::error!(
                 topic,
@@ -70,6 +73,17 @@ impl Decoder {
             Verdict::Refused(refusal) => Err(refusal),
         })
     }
+}
+
+/// What a record says that holds watermarks and no event.
+fn watermarks(record: &impl Message) -> Option<Result<Watermarks, Refusal>> {
+    if record.payload().is_some() {
+        return None;
+    }
+    let mut headers = record.headers()?.iter();
+    let header = headers.find(|header| header.key == Watermarks::HEADER)?;
+    let told = Watermarks::from_header(header.value.unwrap_or_default());
+    Some(told.map_err(|error| Refusal::new(Reason::MalformedEnvelope, error)))
 }
 
 /// The row of a record of the dead letters' topic.

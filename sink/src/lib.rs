@@ -10,6 +10,7 @@ mod config;
 mod cursors;
 mod decode;
 mod expand;
+pub mod rebuild;
 mod service;
 mod session;
 mod store;

@@ -1,6 +1,6 @@
 //! From joining the group until something ends it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
 use platform::{
@@ -17,7 +17,7 @@ use platform::{
     telemetry::names,
 };
 use rdkafka::Message;
-use schemas::{Timestamp, Topics, Window};
+use schemas::{Topics, Window};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -241,14 +241,14 @@ impl<'a> Session<'a> {
                 .runtime
                 .block_on(self.store.write(&self.batch, &tables, &moves))?;
         self.cursors.written(&moves);
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
         let duration = began.elapsed();
         self.last_write = duration;
         histogram!(names::SINK_BATCH_DURATION).record(duration);
         for (table, rows) in &written {
             counter!(names::SINK_ROWS, "table" => table.clone()).increment(*rows as u64);
         }
-        record_delays(&batch);
+        batch.delays.arrived(names::END_TO_END_DELAY);
         tracing::debug!(
             records = batch.records,
             ?duration,
@@ -261,20 +261,5 @@ impl<'a> Session<'a> {
         }
         self.up();
         Ok(())
-    }
-}
-
-fn record_delays(batch: &Batch) {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_micros()).ok())
-        .and_then(|micros| Timestamp::from_micros(micros).ok());
-    let Some(now) = now else { return };
-    let delays = histogram!(names::END_TO_END_DELAY);
-    for (time, events) in &batch.log_times {
-        // The broker's clock may be ahead.
-        let micros = now.micros().saturating_sub(time.micros()).max(0);
-        delays.record_many(Duration::from_micros(micros.unsigned_abs()), *events);
     }
 }

@@ -3,7 +3,8 @@
 mod cursors;
 mod dead_letters;
 mod events;
-mod rollups;
+pub(crate) mod rollups;
+mod watermarks;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -115,6 +116,7 @@ impl Store {
         dead_letters::insert(&mut transaction, &batch.dead_letters).await?;
         written.insert("dead_letters".to_owned(), batch.dead_letters.len());
         rollups::merge(&mut transaction, tables).await?;
+        watermarks::advance(&mut transaction, &batch.watermarks).await?;
         for (window, rows) in tables {
             written.insert(format!("rollups_{window}"), rows.len());
         }

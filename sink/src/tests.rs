@@ -88,16 +88,19 @@ fn one_of_each() -> Vec<Event> {
 async fn every_kind_of_record_is_stored_and_a_restart_changes_nothing() {
     let pipeline = Pipeline::new(2).await;
     let sink = pipeline.start();
+    let aggregator = pipeline.aggregator();
     let events = one_of_each();
     pipeline.publish(&events[..2]).await;
     // Of no kind, or no event: none of them is lost.
     let topic = pipeline.topics.admitted();
+    for (partition, minute) in [(0, 1), (1, 3), (0, 2), (0, 1)] {
+        aggregator.watermark(partition, minute);
+    }
     let garbage = pipeline.producer.enqueue(&topic, b"k", b"garbage", &[]);
     garbage.unwrap().await.unwrap();
     let source = [(Source::HEADER, &b"user_session/0/1/1700000000000"[..])];
     let garbage = pipeline.producer.enqueue(&topic, b"k", b"garbage", &source);
     garbage.unwrap().await.unwrap();
-    let aggregator = pipeline.aggregator();
     aggregator.give_up(&commands(7..9));
     aggregator.forward(&events[2..]);
     let letter = DeadLetter {
@@ -176,6 +179,12 @@ async fn every_kind_of_record_is_stored_and_a_restart_changes_nothing() {
     ] {
         assert_eq!(pipeline.number(sql).await, wanted, "{sql}");
     }
+    // The latest of each partition; both together are what two partitions and one source are.
+    let watermarks = "select count(*) from flowmeter.watermarks \
+         where until = to_timestamp((2 + admitted_partition) * 60) and expected_rows = 2";
+    pipeline.until(watermarks, 2).await;
+    let oldest = "select extract(epoch from until)::bigint from tenant.watermark";
+    assert_eq!(pipeline.number(oldest).await, 120);
     assert_eq!(pipeline.stored().await, expected(&events));
     assert_eq!(
         pipeline

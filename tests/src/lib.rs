@@ -16,6 +16,12 @@ mod operations;
 #[cfg(test)]
 mod pipeline;
 #[cfg(test)]
+mod rebuild;
+#[cfg(test)]
 mod receipts;
 #[cfg(test)]
 mod rollups_equal_raw;
+#[cfg(test)]
+mod too_many_refused;
+#[cfg(test)]
+mod watermarks;

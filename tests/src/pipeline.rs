@@ -28,6 +28,8 @@ pub(crate) struct Pipeline {
     pub(crate) topics: Topics,
     pub(crate) registry: RegistryClient,
     pub(crate) pool: PgPool,
+    /// Settings of the test's own.
+    settings: Vec<(&'static str, &'static str)>,
     running: Option<Running>,
 }
 
@@ -39,6 +41,11 @@ struct Running {
 
 impl Pipeline {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With settings of the test's own.
+    pub(crate) async fn start_with(settings: &[(&'static str, &'static str)]) -> Self {
         let kafka = TestTopics::new();
         let database = TestDatabase::create().await;
         let topics = Topics::new(kafka.prefix());
@@ -64,6 +71,7 @@ impl Pipeline {
             topics,
             registry,
             pool,
+            settings: settings.to_vec(),
             running: None,
         };
         pipeline.resume().await;
@@ -71,22 +79,30 @@ impl Pipeline {
     }
 
     pub(crate) fn env(&self) -> Env {
-        Env::from_pairs([
-            ("KAFKA_BROKERS", required_env("KAFKA_BROKERS").as_str()),
-            (
-                "SCHEMA_REGISTRY_URL",
-                required_env("SCHEMA_REGISTRY_URL").as_str(),
-            ),
+        let (brokers, registry) = (
+            required_env("KAFKA_BROKERS"),
+            required_env("SCHEMA_REGISTRY_URL"),
+        );
+        let group = self.kafka.name("group");
+        let usual = [
+            ("KAFKA_BROKERS", brokers.as_str()),
+            ("SCHEMA_REGISTRY_URL", registry.as_str()),
             ("DATABASE_URL", self.database.url_text()),
             ("KAFKA_TOPIC_PREFIX", self.kafka.prefix()),
-            ("KAFKA_GROUP_PREFIX", &self.kafka.name("group")),
+            ("KAFKA_GROUP_PREFIX", &group),
             ("KAFKA_PARTITIONS", "2"),
             ("DB_POOL_SIZE", "4"),
             ("JWT_SECRET", JWT_SECRET),
             ("PORT", "0"),
             // Tests post as fast as they can.
             ("RATE_LIMIT_MAX_REQUESTS", "0"),
-        ])
+        ];
+        Env::from_pairs(usual.into_iter().chain(self.settings.iter().copied()))
+    }
+
+    /// Other settings of the test's own, from the next start on.
+    pub(crate) fn set(&mut self, settings: &[(&'static str, &'static str)]) {
+        self.settings = settings.to_vec();
     }
 
     /// Starts all services; again, after [`Pipeline::stop`].

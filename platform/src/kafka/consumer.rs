@@ -8,10 +8,12 @@
 //! resumed, committed or reset behind the owner's back.
 
 mod context;
+mod progress;
 mod start;
 
-use std::cell::Cell;
-use std::time::Duration;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -115,6 +117,10 @@ pub struct PartitionConsumer {
     consumer: BaseConsumer<GroupContext>,
     /// A rebalance told to the owner and not answered yet.
     unanswered: Cell<Option<Unanswered>>,
+    /// Where each partition's reading began.
+    starts: RefCell<BTreeMap<TopicPartition, i64>>,
+    /// When the last poll began that brought nothing for a while.
+    drained: Cell<Option<Instant>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -174,6 +180,8 @@ impl PartitionConsumer {
         Ok(Self {
             consumer,
             unanswered: Cell::new(None),
+            starts: RefCell::default(),
+            drained: Cell::new(None),
         })
     }
 
@@ -186,13 +194,19 @@ impl PartitionConsumer {
         if let Some(polled) = self.next_rebalance()? {
             return Ok(polled);
         }
+        let began = Instant::now();
         match self.consumer.poll(timeout) {
             Some(Ok(record)) => Ok(Polled::Record(record)),
             Some(Err(error)) => {
                 judge(&error)?;
                 Ok(Polled::Idle)
             }
-            None => Ok(self.next_rebalance()?.unwrap_or(Polled::Idle)),
+            None => {
+                if timeout >= progress::LULL {
+                    self.drained.set(Some(began));
+                }
+                Ok(self.next_rebalance()?.unwrap_or(Polled::Idle))
+            }
         }
     }
 
@@ -204,6 +218,7 @@ impl PartitionConsumer {
         let list = offset_list(starts)?;
         self.consumer.incremental_assign(&list)?;
         self.unanswered.set(None);
+        self.starts.borrow_mut().extend(starts.iter().cloned());
         Ok(())
     }
 
@@ -216,7 +231,11 @@ impl PartitionConsumer {
         self.consumer
             .incremental_unassign(&partition_list(partitions))?;
         self.unanswered.set(None);
-        self.consumer.context().forget_lag(partitions);
+        self.consumer.context().forget(partitions);
+        let mut starts = self.starts.borrow_mut();
+        for partition in partitions {
+            starts.remove(partition);
+        }
         Ok(())
     }
 
@@ -377,7 +396,7 @@ impl Drop for PartitionConsumer {
         log_close(answered);
         if let Ok(assignment) = self.consumer.assignment() {
             let partitions: Vec<_> = context::partitions_of(&assignment);
-            self.consumer.context().forget_lag(&partitions);
+            self.consumer.context().forget(&partitions);
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+use crate::backoff::Backoff;
 use crate::http::health::ComponentHealth;
 use crate::lifecycle::Shutdown;
 use crate::telemetry::names::CONSUMER_SESSIONS;
@@ -79,7 +80,7 @@ fn keep_running<F: SessionFault>(
     runtime: &Handle,
     mut session: impl FnMut(&Shutdown) -> Result<(), F>,
 ) {
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     while !shutdown.is_triggered() {
         let began = Instant::now();
         let result = session(shutdown);
@@ -95,12 +96,12 @@ fn keep_running<F: SessionFault>(
         }
         health.down(fault.reason());
         if began.elapsed() >= SOUND {
-            pause = FIRST_PAUSE;
+            backoff.reset();
         }
+        let pause = backoff.pause();
         warn!(service, error = %format!("{fault:#}"), pause_ms = pause.as_millis(), "session failed, starting another");
         // Ends early, and that is no error, when it is time to stop.
         let _ = runtime.block_on(async { timeout(pause, shutdown.triggered()).await });
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -148,8 +148,24 @@ impl TransactionalProducer {
         payload: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
     ) -> Result<(), TransactionError> {
+        self.send_to(topic, None, key, payload, headers)
+    }
+
+    /// [`send`](Self::send), to a certain partition.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
+    pub fn send_to(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) -> Result<(), TransactionError> {
         let deadline = Instant::now() + self.timeout;
         let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+        record.partition = partition;
         record.key = key;
         record.payload = payload;
         if !headers.is_empty() {

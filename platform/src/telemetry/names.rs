@@ -35,6 +35,13 @@ pub const CONSUMER_LAG: &str = "flowmeter_consumer_lag_records";
 pub const CONSUMER_SESSIONS: &str = "flowmeter_consumer_sessions_total";
 /// Seconds of one flush of the aggregator.
 pub const AGGREGATOR_FLUSH_DURATION: &str = "flowmeter_aggregator_flush_duration_seconds";
+/// Seconds from a record's log time until its rollup delta is published.
+pub const ROLLUP_DELAY: &str = "flowmeter_rollup_delay_seconds";
+/// Partitions that are not read on, by `reason`: `registry` (a schema cannot be looked up
+/// now), `dead_letters` (too large a share of its records is refused).
+pub const PARTITIONS_HELD: &str = "flowmeter_partitions_held";
+/// The oldest watermark of the partitions that this aggregator reads, seconds since 1970.
+pub const WATERMARK: &str = "flowmeter_watermark_timestamp_seconds";
 /// Rollup deltas the aggregator published.
 pub const AGGREGATOR_DELTAS: &str = "flowmeter_aggregator_deltas_total";
 /// Seconds of one batch's database transaction in the sink.
@@ -143,6 +150,21 @@ pub(super) fn describe() {
         AGGREGATOR_FLUSH_DURATION,
         Unit::Seconds,
         "Time of one flush, transaction included."
+    );
+    describe_histogram!(
+        ROLLUP_DELAY,
+        Unit::Seconds,
+        "Time from a record's log time until its rollup delta is published."
+    );
+    describe_gauge!(
+        PARTITIONS_HELD,
+        Unit::Count,
+        "Partitions that are not read on, by reason."
+    );
+    describe_gauge!(
+        WATERMARK,
+        Unit::Seconds,
+        "The oldest watermark of the partitions being read, seconds since 1970."
     );
     describe_counter!(AGGREGATOR_DELTAS, Unit::Count, "Rollup deltas published.");
     describe_histogram!(

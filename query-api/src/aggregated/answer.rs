@@ -1,7 +1,7 @@
 //! What is answered, in JSON.
 
 use schemas::{
-    Rollup, Usd,
+    Rollup, Timestamp, Usd,
     event::Status,
     rollup::{ExecutionTime, SeriesKind, Values},
 };
@@ -30,6 +30,10 @@ pub(crate) struct Aggregated {
     /// The range's end, as given or by default.
     #[schema(format = DateTime)]
     pub(crate) end_date: String,
+    /// No event from before this instant is expected any more: buckets that end by then are
+    /// complete. Null while that is not known.
+    #[schema(format = DateTime, required = true)]
+    pub(crate) watermark: Option<String>,
     /// The rows by bucket and group, ascending; the null group is a bucket's last.
     pub(crate) data: Vec<AggregatedRow>,
     /// To be sent as `cursor` for the next page; null on the last.
@@ -48,6 +52,10 @@ pub(crate) struct AggregatedRow {
     /// The bucket's length.
     #[schema(example = "1h")]
     pub(crate) window: &'static str,
+    /// Whether no event of the bucket is still on its way, as far as can be told: all
+    /// sources were read up to its end and `WATERMARK_DELAY` beyond. Events that come later
+    /// still count.
+    pub(crate) complete: bool,
     /// With `group_by=user`; null for the events without a user.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>, required = false)]
@@ -202,7 +210,10 @@ pub(crate) struct DurationMinutes {
 }
 
 impl AggregatedRow {
-    pub(crate) fn of(group: Group, query: &Query) -> Self {
+    pub(crate) fn of(group: Group, query: &Query, watermark: Option<Timestamp>) -> Self {
+        let end = group
+            .bucket_start
+            .saturating_add_seconds(query.window.seconds());
         let holds = |kind| query.group_by.holds(kind);
         let (id, name) = match group.key {
             Key::All => (None, None),
@@ -214,6 +225,7 @@ impl AggregatedRow {
         Self {
             bucket_start: group.bucket_start.to_string(),
             window: query.window.as_str(),
+            complete: watermark.is_some_and(|until| end <= until),
             user_id: id_of(GroupBy::User),
             team_id: id_of(GroupBy::Team),
             command_name: name_of(GroupBy::Command),

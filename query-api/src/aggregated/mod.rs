@@ -36,7 +36,7 @@ use crate::{
     failure::QueryFailure,
     openapi::{AggregatedParams, BadQuery},
     service::AppState,
-    timing,
+    timing, watermark,
 };
 
 /// The path.
@@ -98,23 +98,31 @@ pub(crate) async fn aggregated(
     };
     let elapsed = started.elapsed();
     timing::record("aggregated", elapsed, state.slow_query);
-    let (groups, more) = outcome?;
-    Ok(Json(answer(&query, groups, more, elapsed)))
+    let (watermark, groups, more) = outcome?;
+    Ok(Json(answer(&query, watermark, groups, more, elapsed)))
 }
 
 async fn read_page(
     database: &TenantDb,
     organization_id: Uuid,
     query: &Query,
-) -> Result<(Vec<Group>, bool), QueryFailure> {
+) -> Result<(Option<Timestamp>, Vec<Group>, bool), QueryFailure> {
     let mut transaction = database.begin(organization_id).await?;
+    let watermark = watermark::read(&mut transaction).await?;
     let mut page = Page::new(query.limit);
     rows::read(&mut transaction, query, |stored| page.push(stored)).await?;
     transaction.finish().await?;
-    Ok(page.finish())
+    let (groups, more) = page.finish();
+    Ok((watermark, groups, more))
 }
 
-fn answer(query: &Query, groups: Vec<Group>, more: bool, elapsed: Duration) -> Aggregated {
+fn answer(
+    query: &Query,
+    watermark: Option<Timestamp>,
+    groups: Vec<Group>,
+    more: bool,
+    elapsed: Duration,
+) -> Aggregated {
     let last = groups.last().filter(|_| more);
     let next_cursor = last.map(|group| {
         let cursor = query.cursor_after(group.bucket_start, group.key.clone());
@@ -122,13 +130,14 @@ fn answer(query: &Query, groups: Vec<Group>, more: bool, elapsed: Duration) -> A
     });
     let data = groups
         .into_iter()
-        .map(|group| AggregatedRow::of(group, query))
+        .map(|group| AggregatedRow::of(group, query, watermark))
         .collect();
     Aggregated {
         window: query.window.as_str(),
         group_by: query.group_by.as_str(),
         start_date: query.start.to_string(),
         end_date: query.end.to_string(),
+        watermark: watermark.map(|until| until.to_string()),
         data,
         next_cursor,
         query_time_ms: timing::millis(elapsed),

@@ -86,6 +86,7 @@ async fn a_row_holds_everything_of_its_bucket() {
     assert_eq!(answer["start_date"], "2026-03-01T00:00:00Z");
     assert_eq!(answer["end_date"], "2026-03-02T00:00:00Z");
     assert_eq!(answer["next_cursor"], Value::Null);
+    assert_eq!(answer["watermark"], Value::Null);
     assert!(answer["query_time_ms"].as_f64().unwrap() > 0.0);
     assert_eq!(answer["data"].as_array().unwrap().len(), 2);
     let mut row = answer["data"][0].clone();
@@ -116,6 +117,7 @@ async fn a_row_holds_everything_of_its_bucket() {
         json!({
             "bucket_start": "2026-03-01T10:00:00Z",
             "window": "1h",
+            "complete": false,
             "commands": {
                 "count": 4, "success": 1, "error": 1, "timeout": 1, "cancelled": 1,
                 "error_rate": 0.25,
@@ -337,4 +339,47 @@ async fn without_parameters_the_last_day_is_meant_and_every_role_may_ask() {
             json!([[1]])
         );
     }
+}
+
+/// Writes what two sources are said to be read up to, in the only partition.
+async fn say(pool: &sqlx::PgPool, sources: &[(i32, &str)]) {
+    for (source, until) in sources {
+        sqlx::query(
+            "insert into flowmeter.watermarks values ('command_execution', $1, 0, $2::text::timestamptz, 2) \
+             on conflict (kind, source_partition, admitted_partition) do update set until = excluded.until",
+        )
+        .bind(source)
+        .bind(until)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_is_complete_when_every_source_is_read_beyond_its_end() {
+    let world = World::with(&facts()).await;
+    let sink = world.database.pool(platform::database::Role::Sink).await;
+    let complete = async || {
+        let (status, answer) = world.ask(OURS, DAY).await;
+        assert_eq!(status, 200, "{answer}");
+        let rows = answer["data"].as_array().unwrap();
+        (
+            answer["watermark"].clone(),
+            told(rows, &["/bucket_start", "/complete"]),
+        )
+    };
+    let first = "2026-03-01T10:00:00Z";
+    let (_, rows) = complete().await;
+    let second = rows[1][0].clone();
+    // One source has not said anything.
+    say(&sink, &[(0, "2026-03-09T00:00:00Z")]).await;
+    let none = json!([[first, false], [second, false]]);
+    assert_eq!(complete().await, (Value::Null, none.clone()));
+    say(&sink, &[(1, "2026-03-01T10:59:00Z")]).await;
+    assert_eq!(complete().await, (json!("2026-03-01T10:59:00Z"), none));
+    say(&sink, &[(1, "2026-03-01T11:00:00Z")]).await;
+    let (watermark, rows) = complete().await;
+    assert_eq!(watermark, json!("2026-03-01T11:00:00Z"));
+    assert_eq!(rows, json!([[first, true], [second, false]]));
 }

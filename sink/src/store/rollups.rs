@@ -24,17 +24,10 @@ pub(super) async fn merge(
     tables: &[(Window, Vec<RollupRow>)],
 ) -> Result<(), StoreError> {
     let all_rows = tables.iter().flat_map(|(_, rows)| rows);
-    let locks = lock_keys(all_rows.map(|row| row.organization_id));
-    if locks.is_empty() {
+    if tables.iter().all(|(_, rows)| rows.is_empty()) {
         return Ok(());
     }
-    // Reading, adding and writing is not one step, so nobody else may do it meanwhile. Each
-    // statement sees what was committed before it began, hence the locks come first.
-    sqlx::query(LOCK)
-        .bind(LOCK_CLASS)
-        .bind(locks)
-        .execute(&mut *connection)
-        .await?;
+    lock(&mut *connection, all_rows.map(|row| row.organization_id)).await?;
     // TimescaleDB's own plan node decides anew for every key which chunks to look into, which
     // takes longer than looking.
     sqlx::query("set local timescaledb.enable_chunk_append = off")
@@ -45,6 +38,35 @@ pub(super) async fn merge(
             let sums = sums(&mut *connection, *window, rows).await?;
             upsert(&mut *connection, *window, rows, &sums).await?;
         }
+    }
+    Ok(())
+}
+
+/// Keeps everybody else from changing the rollups of organizations until the transaction ends.
+///
+/// Reading, adding and writing is not one step, so nobody else may do it meanwhile. Each
+/// statement sees what was committed before it began, hence the locks come first.
+pub(crate) async fn lock(
+    connection: &mut PgConnection,
+    organizations: impl Iterator<Item = Uuid>,
+) -> sqlx::Result<()> {
+    sqlx::query(LOCK)
+        .bind(LOCK_CLASS)
+        .bind(lock_keys(organizations))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes rows in place of those that are there.
+pub(crate) async fn replace(
+    connection: &mut PgConnection,
+    window: Window,
+    rows: &[RollupRow],
+) -> Result<(), StoreError> {
+    for rows in rows.chunks(ROWS_PER_STATEMENT) {
+        let sums: Vec<Rollup> = rows.iter().map(|row| row.rollup.clone()).collect();
+        upsert(&mut *connection, window, rows, &sums).await?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ use platform::{
 };
 use rdkafka::TopicPartitionList;
 use schemas::{
-    Event, EventKind, Rollup, Source, Timestamp, Topics, Usd, Window,
+    Event, EventKind, Rollup, Source, Timestamp, Topics, Usd, Watermarks, Window,
     codec::{encode_event, event_schema},
     event::{CommandExecution, Status},
     rollup::{Scope, Series},
@@ -278,6 +278,24 @@ impl Aggregator<'_> {
     pub(super) fn give_up(&self, events: &[Event]) {
         self.send(events);
         self.producer.abort().unwrap();
+    }
+
+    /// Says in one partition up to which minute since 1970 the only source is read.
+    pub(super) fn watermark(&self, partition: i32, minute: i64) {
+        let until = Timestamp::from_millis(minute * 60_000).unwrap();
+        let watermarks = Watermarks {
+            sources: 1,
+            partitions: 2,
+            until: [((EventKind::CommandExecution, 0), until)].into(),
+        };
+        let text = watermarks.to_header();
+        let header = [(Watermarks::HEADER, Some(text.as_bytes()))];
+        let topic = self.pipeline.topics.admitted();
+        self.producer.begin().unwrap();
+        self.producer
+            .send_to(&topic, Some(partition), None, None, &header)
+            .unwrap();
+        self.commit();
     }
 
     fn commit(&self) {

@@ -1,8 +1,9 @@
 //! librdkafka's callbacks: they take notes and return.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
@@ -13,6 +14,7 @@ use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::TopicPartition;
+use super::progress::Fetched;
 use crate::kafka::client;
 
 /// A change of the assignment that waits for the owner.
@@ -35,6 +37,8 @@ impl Rebalance {
 pub(super) struct GroupContext {
     group: String,
     rebalances: Mutex<VecDeque<Rebalance>>,
+    /// How far each partition is fetched, as the statistics said last.
+    fetched: Mutex<BTreeMap<TopicPartition, Fetched>>,
     /// The owner is gone: answer rebalances here.
     alone: AtomicBool,
 }
@@ -44,6 +48,7 @@ impl GroupContext {
         Self {
             group: group.to_owned(),
             rebalances: Mutex::default(),
+            fetched: Mutex::default(),
             alone: AtomicBool::new(false),
         }
     }
@@ -57,9 +62,26 @@ impl GroupContext {
     }
 
     /// A partition of another member is not our lag: the gauge must not stay at its last value.
-    pub(super) fn forget_lag(&self, partitions: &[TopicPartition]) {
+    pub(super) fn forget(&self, partitions: &[TopicPartition]) {
+        let mut fetched = locked(&self.fetched);
         for partition in partitions {
             self.record_lag(&partition.topic, partition.partition, 0);
+            fetched.remove(partition);
+        }
+    }
+
+    pub(super) fn fetched(&self, partition: &TopicPartition) -> Option<Fetched> {
+        locked(&self.fetched).get(partition).copied()
+    }
+
+    fn record_fetched(&self, topic: &str, partition: &Partition) {
+        if partition.fetch_state == "active" && partition.next_offset >= 0 {
+            let fetched = Fetched {
+                next: partition.next_offset,
+                at: Instant::now(),
+            };
+            let partition = TopicPartition::new(topic, partition.partition);
+            locked(&self.fetched).insert(partition, fetched);
         }
     }
 
@@ -74,11 +96,13 @@ impl GroupContext {
         .set(lag as f64);
     }
 
-    fn rebalances(&self) -> std::sync::MutexGuard<'_, VecDeque<Rebalance>> {
-        self.rebalances
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn rebalances(&self) -> MutexGuard<'_, VecDeque<Rebalance>> {
+        locked(&self.rebalances)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ClientContext for GroupContext {
@@ -96,6 +120,7 @@ impl ClientContext for GroupContext {
                 if let Some(lag) = lag(partition) {
                     self.record_lag(&topic.topic, partition.partition, lag);
                 }
+                self.record_fetched(&topic.topic, partition);
             }
         }
     }

@@ -1,0 +1,218 @@
+//! What one Kafka transaction holds: forwarded events, dead letters, sums, watermarks, and the
+//! offsets they come from.
+
+use std::time::{Duration, Instant};
+
+use metrics::{counter, histogram};
+use platform::kafka::admission::Refusal;
+use platform::kafka::registry::frame;
+use platform::kafka::transactions::{TransactionError, TransactionalProducer};
+use platform::kafka::{dead_letters, sources};
+use platform::telemetry::delays::Delays;
+use platform::telemetry::names;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::{Message, Offset, TopicPartitionList};
+use schemas::codec::encode_rollups;
+use schemas::{Event, Source, Topics, Watermarks};
+use tracing::debug;
+
+use crate::accumulator::Accumulator;
+use crate::fault::SessionError;
+use crate::partitions::Position;
+
+/// Sums held at most; a flush comes early when there are more. About 10 MB.
+const MAX_SUMS: usize = 10_000;
+const STAGE: &str = "aggregator";
+
+/// The open transaction, if one is open.
+pub(crate) struct Publisher {
+    producer: TransactionalProducer,
+    flush_interval: Duration,
+    /// The registry's id of rollup deltas.
+    schema_id: i32,
+    admitted_topic: String,
+    rollups_topic: String,
+    dead_letters_topic: String,
+    sums: Accumulator,
+    delays: Delays,
+    dead: usize,
+    /// When it was opened.
+    since: Option<Instant>,
+    last_commit: Option<Instant>,
+}
+
+impl Publisher {
+    pub(crate) fn new(
+        producer: TransactionalProducer,
+        topics: &Topics,
+        schema_id: i32,
+        flush_interval: Duration,
+    ) -> Self {
+        Self {
+            producer,
+            flush_interval,
+            schema_id,
+            admitted_topic: topics.admitted(),
+            rollups_topic: topics.rollups(),
+            dead_letters_topic: topics.dead_letters(),
+            sums: Accumulator::default(),
+            delays: Delays::default(),
+            dead: 0,
+            since: None,
+            last_commit: None,
+        }
+    }
+
+    /// Opens a transaction unless one is open.
+    pub(crate) fn open(&mut self) -> Result<(), TransactionError> {
+        if self.since.is_none() {
+            self.producer.begin()?;
+            self.since = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// Whether to commit now; `idle`: there is nothing more to read at the moment. Then what
+    /// is held goes at once, if the last commit was a flush interval ago: an event that comes
+    /// alone waits for nobody, and many do not make a transaction each.
+    pub(crate) fn is_due(&self, idle: bool) -> bool {
+        self.since.is_some_and(|since| {
+            since.elapsed() >= self.flush_interval
+                || self.sums.len() >= MAX_SUMS
+                || (idle && self.until_due().is_zero())
+        })
+    }
+
+    /// How long more records may be waited for.
+    pub(crate) fn until_due(&self) -> Duration {
+        let last = self.last_commit.or(self.since);
+        last.map_or(Duration::ZERO, |last| {
+            self.flush_interval.saturating_sub(last.elapsed())
+        })
+    }
+
+    /// Counts an event and forwards its record.
+    pub(crate) fn admit(
+        &mut self,
+        record: &impl Message,
+        event: &Event,
+        source: Source,
+    ) -> Result<(), TransactionError> {
+        let header = source.to_string();
+        let headers = sources::headers(record, &header);
+        let topic = &self.admitted_topic;
+        self.producer
+            .send(topic, record.key(), record.payload(), &headers)?;
+        self.sums.add(event);
+        self.delays.add(source.log_time);
+        counter!(names::RECORDS_ADMITTED, "kind" => source.kind.as_str()).increment(1);
+        Ok(())
+    }
+
+    /// Puts a refused record among the dead letters.
+    pub(crate) fn bury(
+        &mut self,
+        record: &impl Message,
+        refusal: &Refusal,
+    ) -> Result<(), TransactionError> {
+        let envelope = dead_letters::envelope(record, refusal, STAGE).headers();
+        let headers = dead_letters::headers(record, &envelope);
+        let topic = &self.dead_letters_topic;
+        self.producer
+            .send(topic, record.key(), record.payload(), &headers)?;
+        self.dead += 1;
+        let reason = refusal.reason.as_str();
+        counter!(names::DEAD_LETTERS, "reason" => reason).increment(1);
+        debug!(
+            reason,
+            topic = record.topic(),
+            partition = record.partition(),
+            offset = record.offset(),
+            "record refused"
+        );
+        Ok(())
+    }
+
+    /// Publishes the sums, then the watermarks, into every partition of the topics that
+    /// `partitions` counts (admitted events, rollups), and commits all with the offsets they
+    /// come from.
+    pub(crate) fn commit(
+        &mut self,
+        positions: Vec<Position>,
+        watermarks: Option<(Watermarks, [i32; 2])>,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), SessionError> {
+        let began = Instant::now();
+        let mut deltas = 0;
+        for batch in self.sums.take() {
+            deltas += batch.entries.len();
+            let key = batch.organization_id.to_string();
+            let avro = encode_rollups(&batch)
+                .map_err(|error| SessionError::Encoding(error.to_string()))?;
+            let value = frame(self.schema_id, &avro);
+            let topic = &self.rollups_topic;
+            self.producer
+                .send(topic, Some(key.as_bytes()), Some(&value), &[])?;
+        }
+        if let Some((watermarks, partitions)) = watermarks {
+            self.send_watermarks(watermarks, partitions)?;
+        }
+        self.producer.commit(&offsets(positions)?, group)?;
+        self.since = None;
+        self.last_commit = Some(Instant::now());
+        self.delays.arrived(names::ROLLUP_DELAY);
+        counter!(names::AGGREGATOR_DELTAS).increment(deltas as u64);
+        histogram!(names::AGGREGATOR_FLUSH_DURATION).record(began.elapsed());
+        let dead_letters = std::mem::take(&mut self.dead);
+        debug!(deltas, dead_letters, elapsed = ?began.elapsed(), "flushed");
+        Ok(())
+    }
+
+    fn send_watermarks(
+        &self,
+        mut watermarks: Watermarks,
+        partitions: [i32; 2],
+    ) -> Result<(), TransactionError> {
+        let topics = [&self.admitted_topic, &self.rollups_topic];
+        for (topic, partitions) in topics.into_iter().zip(partitions) {
+            watermarks.partitions = partitions.unsigned_abs();
+            let text = watermarks.to_header();
+            let header = [(Watermarks::HEADER, Some(text.as_bytes()))];
+            for partition in 0..partitions {
+                self.producer
+                    .send_to(topic, Some(partition), None, None, &header)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up what is open, so that readers need not wait for the broker to do it.
+    pub(crate) fn abort(&mut self) {
+        if self.since.take().is_some()
+            && let Err(error) = self.producer.abort()
+        {
+            debug!(%error, "a transaction is left to the broker to give up");
+        }
+    }
+}
+
+fn offsets(positions: Vec<Position>) -> Result<TopicPartitionList, SessionError> {
+    let mut offsets = TopicPartitionList::with_capacity(positions.len());
+    for position in positions {
+        let Position {
+            partition,
+            next,
+            note,
+        } = position;
+        let mut added = offsets.add_partition(&partition.topic, partition.partition);
+        added
+            .set_offset(Offset::Offset(next))
+            .map_err(platform::kafka::consumer::ConsumerError::from)?;
+        added.set_metadata(note);
+    }
+    Ok(offsets)
+}

@@ -1,0 +1,173 @@
+//! Rollups that are stored, and those that should be.
+
+use std::collections::HashMap;
+use std::ops::AddAssign;
+
+use chrono::{DateTime, Utc};
+use platform::database::rollup_columns::{RollupColumns, SELECTED};
+use schemas::{Rollup, Timestamp, Window};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row};
+use uuid::Uuid;
+
+use crate::{
+    expand::RollupRow,
+    store::{StoreError, rollups},
+};
+
+/// How many rollups differ, and how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Compared in all.
+    pub compared: u64,
+    /// Missing.
+    pub missing: u64,
+    /// With other numbers.
+    pub wrong: u64,
+    /// Of no raw row.
+    pub surplus: u64,
+}
+
+impl Difference {
+    /// Whether all are as they should be.
+    pub fn is_none(&self) -> bool {
+        self.missing + self.wrong + self.surplus == 0
+    }
+}
+
+impl AddAssign for Difference {
+    fn add_assign(&mut self, other: Self) {
+        self.compared += other.compared;
+        self.missing += other.missing;
+        self.wrong += other.wrong;
+        self.surplus += other.surplus;
+    }
+}
+
+/// Scope, bucket and series.
+type Key = (String, DateTime<Utc>, Uuid);
+
+/// The stored rollups of a window; `None`: numbers that no rollup can have.
+pub(super) type Stored = HashMap<Key, Option<Rollup>>;
+
+/// What is to be done to a window's table.
+#[derive(Debug)]
+struct Change {
+    window: Window,
+    write: Vec<RollupRow>,
+    delete: Vec<(Uuid, Key)>,
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub(super) struct Changes(Vec<Change>);
+
+/// The rollups of an organization whose buckets start in a range.
+pub(super) async fn stored(
+    connection: &mut PgConnection,
+    window: Window,
+    organization_id: Uuid,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<(Uuid, Stored), StoreError> {
+    let sql = format!(
+        "select scope, bucket_start, series_id, {SELECTED} from flowmeter.rollups_{window} \
+         where organization_id = $1 and bucket_start >= $2 and bucket_start < $3"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .persistent(false)
+        .bind(organization_id)
+        .bind(DateTime::<Utc>::from(from))
+        .bind(DateTime::<Utc>::from(to))
+        .fetch_all(connection)
+        .await?;
+    let mut stored = Stored::with_capacity(rows.len());
+    for row in rows {
+        let key = (
+            row.try_get("scope")?,
+            row.try_get("bucket_start")?,
+            row.try_get("series_id")?,
+        );
+        stored.insert(key, RollupColumns::from_row(&row)?.rollup().ok());
+    }
+    Ok((organization_id, stored))
+}
+
+impl Changes {
+    /// Takes note of what differs between rows as they should be and those that are stored.
+    pub(super) fn compare(
+        &mut self,
+        window: Window,
+        rows: Vec<RollupRow>,
+        (organization_id, mut stored): (Uuid, Stored),
+    ) -> Difference {
+        let mut difference = Difference {
+            compared: rows.len() as u64,
+            ..Difference::default()
+        };
+        let mut write = Vec::new();
+        for row in rows {
+            let key = (
+                row.scope.as_str().to_owned(),
+                row.bucket_start.into(),
+                row.series_id,
+            );
+            match stored.remove(&key) {
+                None => difference.missing += 1,
+                // As the table would hold it, whose columns end somewhere.
+                Some(Some(found))
+                    if RollupColumns::of(&row.rollup) == RollupColumns::of(&found) =>
+                {
+                    continue;
+                }
+                Some(_) => difference.wrong += 1,
+            }
+            write.push(row);
+        }
+        let surplus = stored.into_keys().map(|key| (organization_id, key));
+        let delete: Vec<_> = surplus.collect();
+        difference.surplus = delete.len() as u64;
+        difference.compared += difference.surplus;
+        if !write.is_empty() || !delete.is_empty() {
+            self.0.push(Change {
+                window,
+                write,
+                delete,
+            });
+        }
+        difference
+    }
+
+    /// Makes the tables as they should be.
+    pub(super) async fn write(self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        for change in self.0 {
+            rollups::replace(&mut *connection, change.window, &change.write).await?;
+            delete(&mut *connection, change.window, &change.delete).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn delete(
+    connection: &mut PgConnection,
+    window: Window,
+    keys: &[(Uuid, Key)],
+) -> sqlx::Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "delete from flowmeter.rollups_{window} r \
+         using unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[]) \
+            as k(organization_id, scope, bucket_start, series_id) \
+         where r.organization_id = k.organization_id and r.scope = k.scope \
+            and r.bucket_start = k.bucket_start and r.series_id = k.series_id"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(keys.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind(keys.iter().map(|(_, k)| k.0.as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|(_, k)| k.1).collect::<Vec<_>>())
+        .bind(keys.iter().map(|(_, k)| k.2).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! `flowmeter rebuild`: changes what is wrong, and nothing else, while everything runs.
+
+use chrono::{TimeDelta, Utc};
+use flowmeter::load::{self, LoadArgs};
+use flowmeter::rebuild::{RebuildArgs, Summary, recompute};
+use indicatif::ProgressBar;
+use platform::auth::Role;
+use platform::lifecycle::Shutdown;
+use sink::SinkConfig;
+use sink::rebuild::Difference;
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::pipeline::{Pipeline, eventually};
+
+/// Everything about every rollup but when it was written.
+const ROLLUPS: &str = "select string_agg(md5((to_jsonb(r) - 'updated_at')::text), '' order by w, r.*::text) \
+     from (select 1 w, r from flowmeter.rollups_1m r union all select 2, r from flowmeter.rollups_5m r \
+     union all select 3, r from flowmeter.rollups_15m r union all select 4, r from flowmeter.rollups_1h r \
+     union all select 5, r from flowmeter.rollups_1d r) as t(w, r)";
+
+const NONE: Difference = Difference {
+    compared: 0,
+    missing: 0,
+    wrong: 0,
+    surplus: 0,
+};
+
+fn args(organization: Option<Uuid>, dry_run: bool) -> RebuildArgs {
+    RebuildArgs {
+        from: Utc::now() - TimeDelta::hours(4),
+        to: None,
+        organization,
+        dry_run,
+    }
+}
+
+async fn rebuild(pipeline: &Pipeline, args: &RebuildArgs) -> Summary {
+    let mut env = pipeline.env();
+    let config = SinkConfig::from_env(&mut env);
+    let bar = ProgressBar::hidden();
+    recompute(args, &config, &bar, &Shutdown::new())
+        .await
+        .unwrap()
+}
+
+async fn send(pipeline: &Pipeline, client: &Client, events: u64) {
+    let args = LoadArgs {
+        url: pipeline.base().parse().unwrap(),
+        token: Some(client.token.clone()),
+        organization: None,
+        events,
+        seed: events,
+        rate: 0,
+        batch: 100,
+        concurrency: 4,
+        receipts: None,
+        users: 20,
+        teams: 3,
+        hours: 3,
+        until: None,
+    };
+    let bar = ProgressBar::hidden();
+    let sent = load::send(&args, &client.token, &bar, &Shutdown::new())
+        .await
+        .unwrap();
+    assert_eq!(sent.accepted, events);
+}
+
+async fn until_stored(pipeline: &Pipeline, events: i64) {
+    let counted = "select coalesce(sum(event_count), 0)::bigint from flowmeter.rollups_1d \
+         where scope = 'organization'";
+    eventually("every event is stored", || async {
+        (pipeline.number(counted).await == events).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_damaged_is_as_it_was_and_the_rest_is_untouched() {
+    let mut pipeline = Pipeline::start().await;
+    let (ours, theirs) = (Uuid::new_v4(), Uuid::new_v4());
+    for organization in [ours, theirs] {
+        send(
+            &pipeline,
+            &Client::of(&pipeline, organization, Role::Admin),
+            1000,
+        )
+        .await;
+    }
+    until_stored(&pipeline, 2000).await;
+    let dump = async || -> String {
+        sqlx::query_scalar(ROLLUPS)
+            .fetch_one(&pipeline.pool)
+            .await
+            .unwrap()
+    };
+    let before = dump().await;
+    let summary = rebuild(&pipeline, &args(None, false)).await;
+    assert_eq!(summary.events, 2000);
+    assert_eq!(
+        Difference {
+            compared: 0,
+            ..summary.difference
+        },
+        NONE
+    );
+    assert!(summary.difference.compared > 2000, "{summary}");
+    assert_eq!(dump().await, before);
+
+    let damages = [
+        "delete from flowmeter.rollups_1h where ctid in (select ctid from flowmeter.rollups_1h where scope = 'team' limit 3)",
+        "update flowmeter.rollups_1d set event_count = event_count + 1, histogram = '\\x00' where scope = 'organization' and kind = 'command'",
+        "insert into flowmeter.rollups_5m select (r).* from (select r from flowmeter.rollups_5m r limit 1) t \
+         on conflict do nothing",
+        "update flowmeter.rollups_1m set series_id = gen_random_uuid() where ctid in (select ctid from flowmeter.rollups_1m limit 1)",
+    ];
+    for damage in damages {
+        sqlx::query(damage).execute(&pipeline.pool).await.unwrap();
+    }
+    let damaged = dump().await;
+    assert_ne!(damaged, before);
+    let told = rebuild(&pipeline, &args(None, true)).await;
+    assert_eq!(dump().await, damaged, "a dry run writes nothing");
+    assert_eq!(
+        (told.difference.missing, told.difference.surplus),
+        (4, 1),
+        "{told}"
+    );
+    assert!(told.difference.wrong >= 2, "{told}");
+    // One organization at a time, as asked.
+    let first = rebuild(&pipeline, &args(Some(ours), false)).await;
+    let second = rebuild(&pipeline, &args(Some(theirs), false)).await;
+    let mut both = first.difference;
+    both += second.difference;
+    assert_eq!(both, told.difference);
+    assert_eq!(dump().await, before);
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_differs_at_any_moment_while_events_come() {
+    let mut pipeline = Pipeline::start().await;
+    let client = Client::of(&pipeline, Uuid::new_v4(), Role::Admin);
+    let sending = send(&pipeline, &client, 20_000);
+    let comparing = async {
+        let mut rounds = 0;
+        while pipeline
+            .number("select coalesce(sum(event_count), 0)::bigint from flowmeter.rollups_1d where scope = 'organization'")
+            .await
+            < 20_000
+        {
+            let summary = rebuild(&pipeline, &args(None, false)).await;
+            assert!(summary.difference.is_none(), "{summary}");
+            rounds += 1;
+        }
+        rounds
+    };
+    let ((), rounds) = tokio::join!(sending, comparing);
+    assert!(rounds > 0);
+    let summary = rebuild(&pipeline, &args(None, false)).await;
+    assert!(summary.difference.is_none(), "{summary}");
+    assert_eq!(summary.events, 20_000);
+    pipeline.stop().await;
+}
