@@ -14,10 +14,12 @@ use crate::client::Client;
 use crate::pipeline::{Pipeline, eventually};
 
 /// Everything about every rollup but when it was written.
-const ROLLUPS: &str = "select string_agg(md5((to_jsonb(r) - 'updated_at')::text), '' order by w, r.*::text) \
-     from (select 1 w, r from flowmeter.rollups_1m r union all select 2, r from flowmeter.rollups_5m r \
-     union all select 3, r from flowmeter.rollups_15m r union all select 4, r from flowmeter.rollups_1h r \
-     union all select 5, r from flowmeter.rollups_1d r) as t(w, r)";
+const ROLLUPS: &str = "select string_agg(w || j, '' order by w, j) from ( \
+     select 1 as w, (to_jsonb(r) - 'updated_at')::text as j from flowmeter.rollups_1m r \
+     union all select 2, (to_jsonb(r) - 'updated_at')::text from flowmeter.rollups_5m r \
+     union all select 3, (to_jsonb(r) - 'updated_at')::text from flowmeter.rollups_15m r \
+     union all select 4, (to_jsonb(r) - 'updated_at')::text from flowmeter.rollups_1h r \
+     union all select 5, (to_jsonb(r) - 'updated_at')::text from flowmeter.rollups_1d r) t";
 
 const NONE: Difference = Difference {
     compared: 0,
@@ -106,25 +108,25 @@ async fn what_was_damaged_is_as_it_was_and_the_rest_is_untouched() {
         NONE
     );
     assert!(summary.difference.compared > 2000, "{summary}");
-    assert_eq!(dump().await, before);
+    assert!(dump().await == before);
 
     let damages = [
         "delete from flowmeter.rollups_1h where ctid in (select ctid from flowmeter.rollups_1h where scope = 'team' limit 3)",
         "update flowmeter.rollups_1d set event_count = event_count + 1, histogram = '\\x00' where scope = 'organization' and kind = 'command'",
-        "insert into flowmeter.rollups_5m select (r).* from (select r from flowmeter.rollups_5m r limit 1) t \
-         on conflict do nothing",
+        "insert into flowmeter.rollups_5m select (jsonb_populate_record(r, \
+            jsonb_build_object('series_id', gen_random_uuid()))).* from flowmeter.rollups_5m r limit 1",
         "update flowmeter.rollups_1m set series_id = gen_random_uuid() where ctid in (select ctid from flowmeter.rollups_1m limit 1)",
     ];
     for damage in damages {
         sqlx::query(damage).execute(&pipeline.pool).await.unwrap();
     }
     let damaged = dump().await;
-    assert_ne!(damaged, before);
+    assert!(damaged != before);
     let told = rebuild(&pipeline, &args(None, true)).await;
-    assert_eq!(dump().await, damaged, "a dry run writes nothing");
+    assert!(dump().await == damaged, "a dry run writes nothing");
     assert_eq!(
         (told.difference.missing, told.difference.surplus),
-        (4, 1),
+        (4, 2),
         "{told}"
     );
     assert!(told.difference.wrong >= 2, "{told}");
@@ -134,7 +136,7 @@ async fn what_was_damaged_is_as_it_was_and_the_rest_is_untouched() {
     let mut both = first.difference;
     both += second.difference;
     assert_eq!(both, told.difference);
-    assert_eq!(dump().await, before);
+    assert!(dump().await == before);
     pipeline.stop().await;
 }
 
