@@ -119,11 +119,11 @@ impl Publisher {
         record: &impl Message,
         refusal: &Refusal,
     ) -> Result<(), TransactionError> {
-        let envelope = dead_letters::envelope(record, refusal, STAGE).headers();
-        let headers = dead_letters::headers(record, &envelope);
+        let letter = dead_letters::letter(record, refusal, STAGE);
+        let headers = letter.headers(record);
         let topic = &self.dead_letters_topic;
         self.producer
-            .send(topic, record.key(), record.payload(), &headers)?;
+            .send(topic, letter.key, letter.value, &headers)?;
         self.dead += 1;
         let reason = refusal.reason.as_str();
         counter!(names::DEAD_LETTERS, "reason" => reason).increment(1);

@@ -6,16 +6,73 @@ use schemas::dead_letter::DeadLetter;
 
 use super::admission::{Refusal, log_time};
 
-/// The headers of a dead letter: the record's own, then the envelope's.
-pub fn headers<'a>(
-    record: &'a impl Message,
-    envelope: &'a [(&'static str, String)],
-) -> Vec<(&'a str, Option<&'a [u8]>)> {
-    let own = own_headers(record).map(|h| (h.key, h.value));
-    let envelope = envelope
-        .iter()
-        .map(|(name, value)| (*name, Some(value.as_bytes())));
-    own.chain(envelope).collect()
+/// The largest record that becomes a dead letter whole, in bytes of its key, value and own
+/// headers. What a producer sends uncompressed is smaller, since a topic of events takes a
+/// mebibyte. Compressed, a record may be a thousand times that, and no topic of ours would take
+/// it as it is: it would hold up its partition for ever.
+pub const LARGEST_WHOLE: usize = (1 << 20) + (64 << 10);
+/// How much is kept of a larger record's value, and of its key. Its own headers are not.
+const KEPT_OF_VALUE: usize = 64 << 10;
+const KEPT_OF_KEY: usize = 4 << 10;
+/// The header of a dead letter that is not whole: how many bytes the record has.
+pub const CUT: &str = "flowmeter.dead-letter.cut";
+
+/// A dead letter, to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter<'a> {
+    /// The record's key.
+    pub key: Option<&'a [u8]>,
+    /// The record's value.
+    pub value: Option<&'a [u8]>,
+    envelope: Vec<(&'static str, String)>,
+    whole: bool,
+}
+
+/// The dead letter of `record`, refused at `stage`: whole, or cut if it is larger than
+/// [`LARGEST_WHOLE`].
+pub fn letter<'a>(record: &'a impl Message, refusal: &Refusal, stage: &str) -> Letter<'a> {
+    let mut envelope = envelope(record, refusal, stage);
+    let bytes = size(record);
+    let whole = bytes <= LARGEST_WHOLE;
+    if !whole {
+        envelope.message = format!(
+            "{}; the record has {bytes} bytes and is cut here, and whole at its source",
+            envelope.message
+        );
+    }
+    let mut envelope = envelope.headers();
+    if !whole {
+        envelope.push((CUT, bytes.to_string()));
+    }
+    let kept = |bytes: &'a [u8], most: usize| {
+        if whole {
+            bytes
+        } else {
+            &bytes[..bytes.len().min(most)]
+        }
+    };
+    Letter {
+        key: record.key().map(|key| kept(key, KEPT_OF_KEY)),
+        value: record.payload().map(|value| kept(value, KEPT_OF_VALUE)),
+        envelope,
+        whole,
+    }
+}
+
+impl Letter<'_> {
+    /// Its headers: those of `record` itself, if it is whole, and the envelope's.
+    pub fn headers<'a>(&'a self, record: &'a impl Message) -> Vec<(&'a str, Option<&'a [u8]>)> {
+        let own = own_headers(record).filter(|_| self.whole);
+        let envelope = self.envelope.iter();
+        own.map(|header| (header.key, header.value))
+            .chain(envelope.map(|(name, value)| (*name, Some(value.as_bytes()))))
+            .collect()
+    }
+}
+
+fn size(record: &impl Message) -> usize {
+    let headers = own_headers(record).map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len));
+    record.key_len() + record.payload_len() + headers.sum::<usize>()
 }
 
 /// The record's own headers, without those of an envelope.
@@ -35,5 +92,44 @@ pub fn envelope(record: &impl Message, refusal: &Refusal, stage: &str) -> DeadLe
         stage: stage.to_owned(),
         recorded_at: log_time(record),
         event_id: refusal.event_id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp;
+    use rdkafka::message::{OwnedHeaders, OwnedMessage};
+    use schemas::dead_letter::Reason;
+
+    use super::*;
+
+    fn record(value: usize) -> OwnedMessage {
+        let header = Header {
+            key: "own",
+            value: Some(&b"header"[..]),
+        };
+        let headers = OwnedHeaders::new().insert(header);
+        let time = Timestamp::LogAppendTime(1);
+        let (value, key) = (Some(vec![7; value]), Some(vec![8; 10_000]));
+        OwnedMessage::new(value, key, "t".to_owned(), time, 0, 0, Some(headers))
+    }
+
+    #[test]
+    fn a_letter_is_whole_up_to_a_size_and_says_when_it_is_cut() {
+        let refusal = Refusal::new(Reason::BadFraming, "no");
+        let of = |record: &OwnedMessage| {
+            let letter = letter(record, &refusal, "test");
+            let headers = letter.headers(record);
+            let find = |name: &str| headers.iter().find(|(key, _)| *key == name);
+            let own = find("own").is_some();
+            let cut = find(CUT).and_then(|(_, value)| *value).map(<[u8]>::to_vec);
+            let sizes = (letter.key.unwrap().len(), letter.value.unwrap().len());
+            (sizes, own, cut.map(|cut| String::from_utf8(cut).unwrap()))
+        };
+        let most = LARGEST_WHOLE - 10_000 - "ownheader".len();
+        assert_eq!(of(&record(most)), ((10_000, most), true, None));
+        let bytes = Some((LARGEST_WHOLE + 1).to_string());
+        let cut = ((KEPT_OF_KEY, KEPT_OF_VALUE), false, bytes);
+        assert_eq!(of(&record(most + 1)), cut);
     }
 }
