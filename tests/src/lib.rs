@@ -8,6 +8,8 @@ mod dead_letters;
 #[cfg(test)]
 mod deduplication;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod foreign_producers;
 #[cfg(test)]
 mod isolation;
@@ -19,3 +21,9 @@ mod pipeline;
 mod receipts;
 #[cfg(test)]
 mod rollups_equal_raw;
+
+/// The fault suite runs services out of this program, which are to use memory as
+/// `flowmeter` does.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

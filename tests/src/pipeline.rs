@@ -39,6 +39,13 @@ struct Running {
 
 impl Pipeline {
     pub(crate) async fn start() -> Self {
+        let mut pipeline = Self::prepare(2).await;
+        pipeline.resume().await;
+        pipeline
+    }
+
+    /// All that services need, and none of them: for those that run as processes of their own.
+    pub(crate) async fn prepare(partitions: i32) -> Self {
         let kafka = TestTopics::new();
         let database = TestDatabase::create().await;
         let topics = Topics::new(kafka.prefix());
@@ -49,7 +56,7 @@ impl Pipeline {
         .unwrap();
         let client: KafkaClientConfig = platform::test_support::kafka();
         let defaults = TopicDefaults {
-            partitions: 2,
+            partitions,
             replication: -1,
             retention: Duration::from_secs(86_400),
             dead_letter_retention: Duration::from_secs(86_400),
@@ -58,35 +65,35 @@ impl Pipeline {
             .await
             .unwrap();
         let pool = database.pool(Role::Owner).await;
-        let mut pipeline = Self {
+        Self {
             database,
             kafka,
             topics,
             registry,
             pool,
             running: None,
-        };
-        pipeline.resume().await;
-        pipeline
+        }
     }
 
-    pub(crate) fn env(&self) -> Env {
-        Env::from_pairs([
-            ("KAFKA_BROKERS", required_env("KAFKA_BROKERS").as_str()),
-            (
-                "SCHEMA_REGISTRY_URL",
-                required_env("SCHEMA_REGISTRY_URL").as_str(),
-            ),
-            ("DATABASE_URL", self.database.url_text()),
-            ("KAFKA_TOPIC_PREFIX", self.kafka.prefix()),
-            ("KAFKA_GROUP_PREFIX", &self.kafka.name("group")),
-            ("KAFKA_PARTITIONS", "2"),
-            ("DB_POOL_SIZE", "4"),
-            ("JWT_SECRET", JWT_SECRET),
-            ("PORT", "0"),
+    /// The environment of every service.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("KAFKA_BROKERS", required_env("KAFKA_BROKERS")),
+            ("SCHEMA_REGISTRY_URL", required_env("SCHEMA_REGISTRY_URL")),
+            ("DATABASE_URL", self.database.url_text().to_owned()),
+            ("KAFKA_TOPIC_PREFIX", self.kafka.prefix().to_owned()),
+            ("KAFKA_GROUP_PREFIX", self.kafka.name("group")),
+            ("KAFKA_PARTITIONS", "2".to_owned()),
+            ("DB_POOL_SIZE", "4".to_owned()),
+            ("JWT_SECRET", JWT_SECRET.to_owned()),
+            ("PORT", "0".to_owned()),
             // Tests post as fast as they can.
-            ("RATE_LIMIT_MAX_REQUESTS", "0"),
-        ])
+            ("RATE_LIMIT_MAX_REQUESTS", "0".to_owned()),
+        ]
+    }
+
+    fn env(&self) -> Env {
+        Env::from_pairs(self.variables())
     }
 
     /// Starts all services; again, after [`Pipeline::stop`].
