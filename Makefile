@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test unit bench fuzz lint deny schemathesis stack down status reset
+.PHONY: help run test test-faults unit bench fuzz lint deny schemathesis stack down status reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,6 +10,9 @@ run: ## build and run everything in one process; ^C ends it
 
 test: ## all checks and all tests, on the real parts
 	@scripts/test
+
+test-faults: ## every fault at length, which restarts the stack (FAULT_SEED, FAULT_CASES)
+	@scripts/test-faults
 
 unit: ## the tests that need no stack
 	cargo test --workspace --locked --lib --bins

@@ -8,6 +8,8 @@ mod dead_letters;
 #[cfg(test)]
 mod deduplication;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod foreign_producers;
 #[cfg(test)]
 mod isolation;
@@ -25,3 +27,9 @@ mod rollups_equal_raw;
 mod too_many_refused;
 #[cfg(test)]
 mod watermarks;
+
+/// The fault suite runs services out of this program, which are to use memory as
+/// `flowmeter` does.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

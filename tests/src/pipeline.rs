@@ -46,6 +46,14 @@ impl Pipeline {
 
     /// With settings of the test's own.
     pub(crate) async fn start_with(settings: &[(&'static str, &'static str)]) -> Self {
+        let mut pipeline = Self::prepare(2).await;
+        pipeline.set(settings);
+        pipeline.resume().await;
+        pipeline
+    }
+
+    /// All that services need, and none of them: for those that run as processes of their own.
+    pub(crate) async fn prepare(partitions: i32) -> Self {
         let kafka = TestTopics::new();
         let database = TestDatabase::create().await;
         let topics = Topics::new(kafka.prefix());
@@ -56,7 +64,7 @@ impl Pipeline {
         .unwrap();
         let client: KafkaClientConfig = platform::test_support::kafka();
         let defaults = TopicDefaults {
-            partitions: 2,
+            partitions,
             replication: -1,
             retention: Duration::from_secs(86_400),
             dead_letter_retention: Duration::from_secs(86_400),
@@ -65,42 +73,42 @@ impl Pipeline {
             .await
             .unwrap();
         let pool = database.pool(Role::Owner).await;
-        let mut pipeline = Self {
+        Self {
             database,
             kafka,
             topics,
             registry,
             pool,
-            settings: settings.to_vec(),
+            settings: Vec::new(),
             running: None,
-        };
-        pipeline.resume().await;
-        pipeline
+        }
+    }
+
+    /// The environment of every service.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("KAFKA_BROKERS", required_env("KAFKA_BROKERS")),
+            ("SCHEMA_REGISTRY_URL", required_env("SCHEMA_REGISTRY_URL")),
+            ("DATABASE_URL", self.database.url_text().to_owned()),
+            ("KAFKA_TOPIC_PREFIX", self.kafka.prefix().to_owned()),
+            ("KAFKA_GROUP_PREFIX", self.kafka.name("group")),
+            ("KAFKA_PARTITIONS", "2".to_owned()),
+            ("DB_POOL_SIZE", "4".to_owned()),
+            ("JWT_SECRET", JWT_SECRET.to_owned()),
+            ("PORT", "0".to_owned()),
+            // Tests post as fast as they can.
+            ("RATE_LIMIT_MAX_REQUESTS", "0".to_owned()),
+        ];
+        let own = self.settings.iter();
+        variables.extend(own.map(|(name, value)| (*name, (*value).to_owned())));
+        variables
     }
 
     pub(crate) fn env(&self) -> Env {
-        let (brokers, registry) = (
-            required_env("KAFKA_BROKERS"),
-            required_env("SCHEMA_REGISTRY_URL"),
-        );
-        let group = self.kafka.name("group");
-        let usual = [
-            ("KAFKA_BROKERS", brokers.as_str()),
-            ("SCHEMA_REGISTRY_URL", registry.as_str()),
-            ("DATABASE_URL", self.database.url_text()),
-            ("KAFKA_TOPIC_PREFIX", self.kafka.prefix()),
-            ("KAFKA_GROUP_PREFIX", &group),
-            ("KAFKA_PARTITIONS", "2"),
-            ("DB_POOL_SIZE", "4"),
-            ("JWT_SECRET", JWT_SECRET),
-            ("PORT", "0"),
-            // Tests post as fast as they can.
-            ("RATE_LIMIT_MAX_REQUESTS", "0"),
-        ];
-        Env::from_pairs(usual.into_iter().chain(self.settings.iter().copied()))
+        Env::from_pairs(self.variables())
     }
 
-    /// Other settings of the test's own, from the next start on.
+    /// Settings of the test's own, from the next start on.
     pub(crate) fn set(&mut self, settings: &[(&'static str, &'static str)]) {
         self.settings = settings.to_vec();
     }

@@ -11,9 +11,11 @@ use super::admission::{Refusal, log_time};
 /// mebibyte. Compressed, a record may be a thousand times that, and no topic of ours would take
 /// it as it is: it would hold up its partition for ever.
 pub const LARGEST_WHOLE: usize = (1 << 20) + (64 << 10);
-/// How much is kept of a larger record's value, and of its key. Its own headers are not.
+/// How much is kept of a larger record's value, and of its key; and how large its own headers
+/// may be to be kept.
 const KEPT_OF_VALUE: usize = 64 << 10;
 const KEPT_OF_KEY: usize = 4 << 10;
+const KEPT_HEADERS: usize = 64 << 10;
 /// The header of a dead letter that is not whole: how many bytes the record has.
 pub const CUT: &str = "flowmeter.dead-letter.cut";
 
@@ -25,7 +27,7 @@ pub struct Letter<'a> {
     /// The record's value.
     pub value: Option<&'a [u8]>,
     envelope: Vec<(&'static str, String)>,
-    whole: bool,
+    with_headers: bool,
 }
 
 /// The dead letter of `record`, refused at `stage`: whole, or cut if it is larger than
@@ -55,14 +57,14 @@ pub fn letter<'a>(record: &'a impl Message, refusal: &Refusal, stage: &str) -> L
         key: record.key().map(|key| kept(key, KEPT_OF_KEY)),
         value: record.payload().map(|value| kept(value, KEPT_OF_VALUE)),
         envelope,
-        whole,
+        with_headers: whole || headers_size(record) <= KEPT_HEADERS,
     }
 }
 
 impl Letter<'_> {
-    /// Its headers: those of `record` itself, if it is whole, and the envelope's.
+    /// Its headers: those of `record` itself, if they are kept, and the envelope's.
     pub fn headers<'a>(&'a self, record: &'a impl Message) -> Vec<(&'a str, Option<&'a [u8]>)> {
-        let own = own_headers(record).filter(|_| self.whole);
+        let own = own_headers(record).filter(|_| self.with_headers);
         let envelope = self.envelope.iter();
         own.map(|header| (header.key, header.value))
             .chain(envelope.map(|(name, value)| (*name, Some(value.as_bytes()))))
@@ -71,8 +73,14 @@ impl Letter<'_> {
 }
 
 fn size(record: &impl Message) -> usize {
-    let headers = own_headers(record).map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len));
-    record.key_len() + record.payload_len() + headers.sum::<usize>()
+    let parts = [record.key(), record.payload()];
+    let parts = parts.into_iter().flatten().map(<[u8]>::len);
+    parts.sum::<usize>() + headers_size(record)
+}
+
+fn headers_size(record: &impl Message) -> usize {
+    let size = |h: Header<'_, &[u8]>| h.key.len() + h.value.map_or(0, <[u8]>::len);
+    own_headers(record).map(size).sum()
 }
 
 /// The record's own headers, without those of an envelope.
@@ -129,7 +137,7 @@ mod tests {
         let most = LARGEST_WHOLE - 10_000 - "ownheader".len();
         assert_eq!(of(&record(most)), ((10_000, most), true, None));
         let bytes = Some((LARGEST_WHOLE + 1).to_string());
-        let cut = ((KEPT_OF_KEY, KEPT_OF_VALUE), false, bytes);
+        let cut = ((KEPT_OF_KEY, KEPT_OF_VALUE), true, bytes);
         assert_eq!(of(&record(most + 1)), cut);
     }
 }

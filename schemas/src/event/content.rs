@@ -2,8 +2,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{AgentInteraction, CommandExecution, Event, ProductivityMetric, UserSession};
-use crate::Timestamp;
+use super::{
+    AgentInteraction, CommandExecution, Event, ProductivityMetric, SessionKind, UserSession,
+};
 
 impl Event {
     /// A hash of what the event says: everything but its id and its time, since a request
@@ -118,9 +119,11 @@ impl UserSession {
         } = self;
         (organization_id, user_id, team_id, project_id).hash(hasher);
         (session_id, kind).hash(hasher);
-        // One that is the event's own time was not chosen by the client.
-        let chosen = |at: &Option<Timestamp>| at.filter(|at| at != timestamp);
-        (chosen(session_start), chosen(session_end)).hash(hasher);
+        // The start of a session that starts is the event's time, whether it was told as that
+        // or not. An end that is the event's time was not chosen by the client.
+        let start = session_start.filter(|_| *kind != SessionKind::Started);
+        let end = session_end.filter(|at| at != timestamp);
+        (start, end).hash(hasher);
         let bits = |number: &Option<f64>| number.map(f64::to_bits);
         (bits(duration_minutes), bits(productivity_score)).hash(hasher);
         (commands_executed, agents_used, context).hash(hasher);
