@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use platform::lifecycle::Shutdown;
 use schemas::Timestamp;
 use sink::SinkConfig;
-use sink::rebuild::{Difference, Rebuild, Step, rebuild};
+use sink::rebuild::{Difference, Progress, Rebuild, rebuild};
 use uuid::Uuid;
 
 const AFTER_HELP: &str = "\
@@ -34,9 +34,21 @@ pub struct RebuildArgs {
     /// Of this organization alone
     #[arg(long)]
     pub organization: Option<Uuid>,
+    /// What is believed: the raw rows, or what Kafka still has of the events
+    #[arg(long, value_enum, default_value_t = Source::Database)]
+    pub source: Source,
     /// Tell what differs, and write nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What rollups are rebuilt from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Source {
+    /// The raw rows
+    Database,
+    /// Raw rows that are missing are first restored from metrics.admitted-events
+    Kafka,
 }
 
 /// What came of it.
@@ -48,6 +60,8 @@ pub struct Summary {
     pub of: usize,
     /// Events they have.
     pub events: u64,
+    /// Events restored from Kafka.
+    pub restored: u64,
     /// What differed.
     pub difference: Difference,
     /// Nothing was written.
@@ -67,6 +81,9 @@ impl fmt::Display for Summary {
             "{} of {} days of organizations, {} events, {compared} rollups compared",
             self.days, self.of, self.events
         )?;
+        if self.restored > 0 {
+            writeln!(f, "{} events restored from Kafka", self.restored)?;
+        }
         if self.difference.is_none() {
             return write!(f, "all are as the raw rows say; nothing to do");
         }
@@ -117,17 +134,31 @@ pub async fn recompute(
 ) -> anyhow::Result<Summary> {
     let to = args.to.unwrap_or_else(Utc::now);
     ensure!(args.from < to, "--from must be before --to");
+    let from_kafka = args.source == Source::Kafka;
+    ensure!(
+        !(from_kafka && args.dry_run),
+        "--dry-run tells what differs from the raw rows; it cannot tell what Kafka would restore"
+    );
     let request = Rebuild {
         from: Timestamp::try_from(args.from).context("--from")?,
         to: Timestamp::try_from(to).context("--to")?,
         organization: args.organization,
         dry_run: args.dry_run,
+        from_kafka,
     };
     let mut summary = Summary {
         dry_run: args.dry_run,
         ..Summary::default()
     };
-    let progress = |step: Step| {
+    let progress = |progress: Progress| {
+        let step = match progress {
+            Progress::Compared(step) => step,
+            Progress::Restored { read, restored } => {
+                summary.restored = restored;
+                bar.set_message(format!("{read} records read, {restored} events restored"));
+                return !shutdown.is_triggered();
+            }
+        };
         summary.days = step.done;
         summary.of = step.of;
         summary.events += step.events;

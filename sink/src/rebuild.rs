@@ -1,4 +1,4 @@
-//! Recomputing rollups from the raw rows, while everything runs.
+//! Recomputing rollups from the raw rows, while everything runs; and raw rows from the log.
 //!
 //! In every committed state of the database rollups equal raw rows, because the sink writes
 //! both in one transaction. So one snapshot tells whether they do, and nothing on its way has
@@ -7,8 +7,12 @@
 
 mod compare;
 mod raw;
+mod restore;
 
-use platform::database::{DatabaseUrl, Role, connect};
+use platform::{
+    database::{DatabaseUrl, Role, connect},
+    kafka::{consumer::ConsumerError, registry::LookupError},
+};
 use schemas::{Timestamp, Window};
 use secrecy::ExposeSecret;
 use sqlx::{PgConnection, PgPool};
@@ -34,6 +38,22 @@ pub struct Rebuild {
     pub organization: Option<Uuid>,
     /// Tell what differs, and write nothing.
     pub dry_run: bool,
+    /// First restore raw rows that Kafka still has and the database lacks.
+    pub from_kafka: bool,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Of the log so many records were read, and so many events restored.
+    Restored {
+        /// Records.
+        read: u64,
+        /// Events.
+        restored: u64,
+    },
+    /// A day was compared.
+    Compared(Step),
 }
 
 /// One organization's day, done.
@@ -55,23 +75,55 @@ pub struct Step {
 
 /// Why it ended early. What was done until then stays done.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct RebuildError(#[from] StoreError);
+pub enum RebuildError {
+    /// The database's.
+    #[error(transparent)]
+    Store(Box<dyn std::error::Error + Send + Sync>),
+    /// Kafka's.
+    #[error(transparent)]
+    Kafka(#[from] ConsumerError),
+    /// A schema cannot be looked up.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// The registry's address is none.
+    #[error("SCHEMA_REGISTRY_URL: {0}")]
+    Registry(String),
+    /// A fault of ours.
+    #[error("the reader of the log panicked")]
+    ReaderPanicked,
+}
+
+impl From<StoreError> for RebuildError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
 
 /// Recomputes, and tells each step to `progress`, which may end it by saying `false`.
 ///
 /// # Errors
-/// [`RebuildError`]: the database's.
+/// See [`RebuildError`].
 pub async fn rebuild(
     config: &SinkConfig,
     request: &Rebuild,
-    mut progress: impl FnMut(Step) -> bool,
+    mut progress: impl FnMut(Progress) -> bool,
 ) -> Result<(), RebuildError> {
     let url = DatabaseUrl::parse(config.database.url.expose_secret()).map_err(StoreError::from)?;
     let password = config.database.sink_password.as_ref();
     let pool = connect(&url, 2, "flowmeter-rebuild", Role::Sink, password)
         .await
         .map_err(StoreError::from)?;
+    if request.from_kafka && !request.dry_run {
+        let mut goes_on = true;
+        let told = |read, restored| {
+            goes_on = progress(Progress::Restored { read, restored });
+            goes_on
+        };
+        restore::restore(config, restore::decoder(config)?, &pool, request, told).await?;
+        if !goes_on {
+            return Ok(());
+        }
+    }
     let days: Vec<Timestamp> = days(request.from, request.to).collect();
     let (Some(first), Some(last)) = (days.first(), days.last()) else {
         return Ok(());
@@ -99,7 +151,7 @@ pub async fn rebuild(
                 events,
                 difference,
             };
-            if !progress(step) {
+            if !progress(Progress::Compared(step)) {
                 return Ok(());
             }
         }

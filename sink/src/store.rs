@@ -67,6 +67,11 @@ impl Store {
         Ok(Self { pool, consumer })
     }
 
+    /// Over connections that are there.
+    pub(crate) fn of(pool: PgPool, consumer: String) -> Self {
+        Self { pool, consumer }
+    }
+
     /// Closes the connections, if they let themselves be closed.
     pub(crate) async fn close(self) {
         let bound = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use flowmeter::load::{self, LoadArgs};
-use flowmeter::rebuild::{RebuildArgs, Summary, recompute};
+use flowmeter::rebuild::{RebuildArgs, Source, Summary, recompute};
 use indicatif::ProgressBar;
 use platform::auth::Role;
 use platform::lifecycle::Shutdown;
@@ -33,6 +33,7 @@ fn args(organization: Option<Uuid>, dry_run: bool) -> RebuildArgs {
         from: Utc::now() - TimeDelta::hours(4),
         to: None,
         organization,
+        source: Source::Database,
         dry_run,
     }
 }
@@ -163,5 +164,43 @@ async fn nothing_differs_at_any_moment_while_events_come() {
     let summary = rebuild(&pipeline, &args(None, false)).await;
     assert!(summary.difference.is_none(), "{summary}");
     assert_eq!(summary.events, 20_000);
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_the_database_lost_come_back_from_kafka() {
+    let mut pipeline = Pipeline::start().await;
+    let client = Client::of(&pipeline, Uuid::new_v4(), Role::Admin);
+    send(&pipeline, &client, 2000).await;
+    until_stored(&pipeline, 2000).await;
+    let dump = async || -> String {
+        sqlx::query_scalar(ROLLUPS)
+            .fetch_one(&pipeline.pool)
+            .await
+            .unwrap()
+    };
+    let before = dump().await;
+    let lost = "with lost as (delete from flowmeter.command_executions where source_offset % 3 = 0 returning 1) \
+         select count(*) from lost";
+    let lost = pipeline.number(lost).await;
+    assert!(lost > 100);
+    // Of the other kinds, rows and rollups alike.
+    for damage in [
+        "delete from flowmeter.agent_interactions",
+        "delete from flowmeter.rollups_1h where kind = 'agent'",
+    ] {
+        sqlx::query(damage).execute(&pipeline.pool).await.unwrap();
+    }
+    let from_kafka = RebuildArgs {
+        source: Source::Kafka,
+        ..args(None, false)
+    };
+    let healed = rebuild(&pipeline, &from_kafka).await;
+    assert!(healed.restored > lost.unsigned_abs(), "{healed}");
+    assert_eq!(healed.events, 2000, "{healed}");
+    assert!(dump().await == before);
+    let again = rebuild(&pipeline, &from_kafka).await;
+    assert_eq!(again.restored, 0, "{again}");
+    assert!(again.difference.is_none(), "{again}");
     pipeline.stop().await;
 }

@@ -136,6 +136,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::Timestamp;
     use crate::{
         EventKind,
         event::{JsonDefaults, ValidationContext},
