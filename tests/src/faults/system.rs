@@ -49,6 +49,9 @@ pub(crate) struct System {
     /// Decides which fault comes when.
     pub(crate) random: StdRng,
     pub(crate) instances: Vec<Instance>,
+    /// Whether a process that ended by itself is started again, as a supervisor would: one
+    /// that waited in vain for the registry ends, and says why.
+    pub(crate) supervised: bool,
     load: Option<Load>,
     pub(crate) target: Arc<Target>,
     pub(crate) links: Links,
@@ -80,6 +83,7 @@ impl System {
             plan,
             random,
             instances: Vec::new(),
+            supervised: false,
             load: None,
             target: Arc::new(Target::new(base, direct, organizations)),
             links,
@@ -134,20 +138,11 @@ impl System {
     pub(crate) fn kill(&mut self, at: usize) {
         let same_name = self.random.random_bool(0.7);
         let instance = &mut self.instances[at];
-        assert!(instance.is_running(), "{} ended by itself", instance.name);
+        let ended = !self.supervised && !instance.is_running();
+        assert!(!ended, "{} ended by itself", instance.name);
         instance.kill();
         instance.run(same_name);
         self.memory.forget(&self.instances[at]);
-    }
-
-    /// As whatever supervises services would.
-    pub(crate) fn start_again_what_ended(&mut self) {
-        for instance in &mut self.instances {
-            if !instance.is_running() {
-                instance.kill();
-                instance.run(true);
-            }
-        }
     }
 
     /// Lets a moment pass: a fault comes at any time, and that time is part of the fault.
@@ -164,7 +159,11 @@ impl System {
         }
         let ledger = self.target.ledger.clone();
         let before = ledger.books().last_accepted;
+        let (instances, supervised) = (&mut self.instances, self.supervised);
         let (organization, id) = eventually(&format!("{what}: an event is accepted"), || {
+            for instance in instances.iter_mut().filter(|_| supervised) {
+                instance.start_again_if_ended();
+            }
             let last = ledger.books().last_accepted;
             async move { last.filter(|_| last != before) }
         })
