@@ -80,9 +80,11 @@ impl Direct {
         let record = FutureRecord::to(topic).key(&key).payload(&value);
         // An error says nothing: the broker may have it.
         let sent = self.producer.send(record, Duration::from_secs(60)).await;
-        if sent.is_ok() {
-            ledger.answered(event.key(), Outcome::Accepted);
-        }
+        let outcome = match sent {
+            Ok(_) => Outcome::Accepted,
+            Err(_) => Outcome::Unknown,
+        };
+        ledger.answered(event.key(), outcome);
     }
 
     /// Produces a record that does not count, of some kind and reason.

@@ -25,6 +25,9 @@ pub(crate) struct Sent {
     /// How often something else was sent under its id, and how often that was accepted.
     pub(crate) conflicts_sent: u32,
     pub(crate) conflicts_accepted: u32,
+    /// How often it was sent without an answer. A copy may still be on its way, and come to
+    /// the log after something else under its id.
+    pub(crate) unanswered: u32,
 }
 
 /// A header: name and value.
@@ -80,6 +83,7 @@ impl Ledger {
             outcome: Outcome::Unknown,
             conflicts_sent: 0,
             conflicts_accepted: 0,
+            unanswered: 0,
         });
     }
 
@@ -88,7 +92,7 @@ impl Ledger {
         let books = &mut *self.books();
         let sent = books.events.get_mut(&key).expect("it was sent");
         match (sent.outcome, outcome) {
-            (_, Outcome::Unknown) => {}
+            (_, Outcome::Unknown) => sent.unanswered += 1,
             (Outcome::Accepted, Outcome::Accepted) => books.repeated += 1,
             (Outcome::Unknown, known) => sent.outcome = known,
             (before, now) => assert_eq!(before, now, "event {key:?} got two answers"),

@@ -236,6 +236,8 @@ impl Sender {
         let Some(event) = self.remembered.pop_front() else {
             return;
         };
+        // Once only, and never sent again itself after that.
+        self.remembered.retain(|known| known.key() != event.key());
         let ledger = self.target.ledger.clone();
         let other = event.contradicted();
         loop {

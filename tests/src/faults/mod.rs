@@ -15,6 +15,7 @@
 //! The short form is part of `make test`. `make test-faults` runs the full form, which also
 //! restarts the parts of the stack. `FAULT_SEED` decides what happens when.
 
+mod answers;
 mod cases;
 mod direct;
 mod events;
@@ -24,6 +25,7 @@ mod lag;
 mod ledger;
 mod links;
 mod load;
+mod memory;
 mod proxy;
 mod report;
 mod rollups;

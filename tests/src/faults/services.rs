@@ -116,6 +116,13 @@ impl Instance {
             .is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
+    pub(crate) fn start_again_if_ended(&mut self) {
+        if !self.is_running() {
+            self.kill();
+            self.run(true);
+        }
+    }
+
     /// SIGKILL, which nobody can prepare for.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

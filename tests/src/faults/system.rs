@@ -1,6 +1,5 @@
 //! A whole Flowmeter of processes under load, for one case.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +10,14 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::answers::answers_are_their_own;
 use super::direct::Direct;
 use super::invariants as check;
 use super::lag;
 use super::ledger::Outcome;
 use super::links::Links;
 use super::load::{Load, Target};
+use super::memory::Memory;
 use super::report::{HEAD, Report};
 use super::rollups::rollups_equal_raw;
 use super::services::{Instance, Service, free_port};
@@ -48,6 +49,9 @@ pub(crate) struct System {
     /// Decides which fault comes when.
     pub(crate) random: StdRng,
     pub(crate) instances: Vec<Instance>,
+    /// Whether a process that ended by itself is started again, as a supervisor would: one
+    /// that waited in vain for the registry ends, and says why.
+    pub(crate) supervised: bool,
     load: Option<Load>,
     pub(crate) target: Arc<Target>,
     pub(crate) links: Links,
@@ -56,9 +60,7 @@ pub(crate) struct System {
     began: Instant,
     load_began: DateTime<Utc>,
     gateway_port: u16,
-    /// Resident bytes of each process, in the order in which they were looked at.
-    memory: BTreeMap<String, Vec<u64>>,
-    largest: u64,
+    memory: Memory,
     longest_pause: f64,
     started: usize,
 }
@@ -81,6 +83,7 @@ impl System {
             plan,
             random,
             instances: Vec::new(),
+            supervised: false,
             load: None,
             target: Arc::new(Target::new(base, direct, organizations)),
             links,
@@ -89,8 +92,7 @@ impl System {
             gateway_port,
             began: Instant::now(),
             load_began: Utc::now(),
-            memory: BTreeMap::new(),
-            largest: 0,
+            memory: Memory::default(),
             longest_pause: 0.0,
             started: 0,
         }
@@ -136,20 +138,11 @@ impl System {
     pub(crate) fn kill(&mut self, at: usize) {
         let same_name = self.random.random_bool(0.7);
         let instance = &mut self.instances[at];
-        assert!(instance.is_running(), "{} ended by itself", instance.name);
+        let ended = !self.supervised && !instance.is_running();
+        assert!(!ended, "{} ended by itself", instance.name);
         instance.kill();
         instance.run(same_name);
-        self.memory.remove(&self.instances[at].name);
-    }
-
-    /// As whatever supervises services would.
-    pub(crate) fn start_again_what_ended(&mut self) {
-        for instance in &mut self.instances {
-            if !instance.is_running() {
-                instance.kill();
-                instance.run(true);
-            }
-        }
+        self.memory.forget(&self.instances[at]);
     }
 
     /// Lets a moment pass: a fault comes at any time, and that time is part of the fault.
@@ -166,7 +159,11 @@ impl System {
         }
         let ledger = self.target.ledger.clone();
         let before = ledger.books().last_accepted;
+        let (instances, supervised) = (&mut self.instances, self.supervised);
         let (organization, id) = eventually(&format!("{what}: an event is accepted"), || {
+            for instance in instances.iter_mut().filter(|_| supervised) {
+                instance.start_again_if_ended();
+            }
             let last = ledger.books().last_accepted;
             async move { last.filter(|_| last != before) }
         })
@@ -176,13 +173,7 @@ impl System {
             || check::is_stored(&self.pipeline.pool, organization, id),
         )
         .await;
-        for instance in &self.instances {
-            if let Some(memory) = instance.memory() {
-                self.largest = self.largest.max(memory);
-                let samples = self.memory.entry(instance.name.clone()).or_default();
-                samples.push(memory);
-            }
-        }
+        self.memory.look(&self.instances);
         if ROLLUPS_EQUAL_RAW_ALWAYS {
             rollups_equal_raw(&self.pipeline.pool, what).await;
         }
@@ -255,7 +246,14 @@ impl System {
         let dead_letters = check::dead_letters_are_exact(pool, &books).await;
         check::cursors_never_went_back(pool).await;
         rollups_equal_raw(pool, "when all was read").await;
-        self.memory_is_flat();
+        self.memory.is_flat();
+        let ports = self
+            .instances
+            .iter()
+            .filter(|i| i.service == Service::Query);
+        for port in ports.map(|instance| instance.port) {
+            answers_are_their_own(&self.target, pool, port).await;
+        }
         for instance in &mut self.instances {
             instance.end().await;
         }
@@ -267,29 +265,11 @@ impl System {
             unknown: books.count(Outcome::Unknown),
             dead_letters,
             longest_pause: self.longest_pause,
-            memory: self.largest,
+            memory: self.memory.largest,
             took: self.began.elapsed(),
         };
         println!("{HEAD}\n{report}");
         report
-    }
-
-    /// I6: no process grows while it is at the same work. The ids of events are kept, and
-    /// allocators and histograms take their time to fill, so it is the second half of a long
-    /// run that counts.
-    fn memory_is_flat(&self) {
-        for (name, samples) in &self.memory {
-            if samples.len() < 16 {
-                continue;
-            }
-            let most = |samples: &[u64]| samples.iter().max().copied().unwrap_or(0) >> 20;
-            let (first, second) = samples.split_at(samples.len() / 2);
-            let (first, second) = (most(first), most(second));
-            assert!(
-                second <= first + first / 4 + 16,
-                "I6: {name} grew from {first} to {second} MiB: {samples:?}"
-            );
-        }
     }
 }
 

@@ -18,6 +18,7 @@ const FAULTS: [(&str, &str); 6] = [
 
 pub(crate) async fn run(plan: Plan) -> Report {
     let mut system = System::new(plan).await;
+    system.supervised = true;
     system.start_all(&[Gateway, Aggregator, Aggregator, Sink, Sink, Query]);
     system.start_load();
     system.progress("everything runs").await;
@@ -34,8 +35,6 @@ pub(crate) async fn run(plan: Plan) -> Report {
         }
         system.a_moment(Duration::from_secs(3)).await;
         scripts_stack(&["up"]).await;
-        // A gateway that waited in vain for the registry has ended, and said why.
-        system.start_again_what_ended();
         let what = format!("{part}: {how}");
         system.progress(&what).await;
         system.round(round, &what);
