@@ -52,6 +52,15 @@ impl Role {
             Role::Api => Duration::from_secs(10),
         }
     }
+
+    /// For how long a client may say nothing within a transaction. A sink holds cursors and
+    /// rollups meanwhile, and the group gives one that hangs up after ten seconds.
+    fn idle_in_transaction(self) -> Duration {
+        match self {
+            Role::Owner | Role::Api => Duration::from_secs(60),
+            Role::Sink => Duration::from_secs(10),
+        }
+    }
 }
 
 /// What can go wrong between us and the database.
@@ -101,7 +110,10 @@ pub async fn connect(
         .options([
             ("statement_timeout", timeout.to_string()),
             // A client that hangs inside a transaction must not hold locks on cursors for ever.
-            ("idle_in_transaction_session_timeout", "60000".to_owned()),
+            (
+                "idle_in_transaction_session_timeout",
+                role.idle_in_transaction().as_millis().to_string(),
+            ),
             // TimescaleDB's functions; our own objects are always qualified.
             ("search_path", "public".to_owned()),
             ("TimeZone", "UTC".to_owned()),

@@ -15,7 +15,7 @@ use platform::{
 };
 use schemas::{Timestamp, Window};
 use secrecy::ExposeSecret;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
 
 pub use self::compare::Difference;
@@ -204,9 +204,11 @@ impl Recomputed<'_> {
         connection: &mut PgConnection,
     ) -> Result<(u64, Difference, compare::Changes), StoreError> {
         // A day of a large organization takes as long as it takes.
-        sqlx::query("set local statement_timeout = 0")
-            .execute(&mut *connection)
-            .await?;
+        for limit in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+            sqlx::query(AssertSqlSafe(format!("set local {limit} = 0")))
+                .execute(&mut *connection)
+                .await?;
+        }
         let (events, sums) =
             raw::sums(&mut *connection, self.organization_id, self.from, self.to).await?;
         let mut changes = compare::Changes::default();

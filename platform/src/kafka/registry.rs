@@ -128,12 +128,20 @@ impl RegistryClient {
     /// See [`RegisterError`].
     pub async fn register(&self, subject: &str, schema: &str) -> Result<i32, RegisterError> {
         let body = json!({ "schema": schema, "schemaType": "AVRO" });
-        let answer = self
-            .ask(Method::POST, &["subjects", subject, "versions"], Some(body))
-            .await;
-        let answer = answer
-            .map_err(RegisterError::Transient)?
-            .for_registration()?;
+        let path = ["subjects", subject, "versions"];
+        let answer = self.ask(Method::POST, &path, Some(body.clone())).await;
+        let mut answer = answer.map_err(RegisterError::Transient)?;
+        if answer.status == StatusCode::CONFLICT {
+            // Said of schemas that are not compatible, and by some registries of one that is
+            // there already when several register it at once.
+            let path = ["subjects", subject];
+            let found = self.ask(Method::POST, &path, Some(body)).await;
+            let found = found.map_err(RegisterError::Transient)?;
+            if found.status.is_success() {
+                answer = found;
+            }
+        }
+        let answer = answer.for_registration()?;
         let registered: Registered = serde_json::from_slice(&answer.body).map_err(|error| {
             RegisterError::Transient(format!("an answer without an id: {error}"))
         })?;
@@ -149,9 +157,12 @@ impl RegistryClient {
         let answer = self
             .ask(Method::PUT, &["config", subject], Some(body))
             .await;
-        answer
-            .map_err(RegisterError::Transient)?
-            .for_registration()?;
+        let answer = answer.map_err(RegisterError::Transient)?;
+        if answer.status == StatusCode::CONFLICT {
+            // Somebody else does the same at this moment.
+            return Err(RegisterError::Transient(answer.status.to_string()));
+        }
+        answer.for_registration()?;
         Ok(())
     }
 
