@@ -9,7 +9,7 @@ use platform::telemetry::delays::Delays;
 use schemas::{Event, EventKind, Rollup, Source, Timestamp, Watermarks, Window, rollup::Series};
 use uuid::Uuid;
 
-use crate::store::DeadLetterRow;
+use crate::store::{DeadLetterRow, ReplayedRow};
 
 /// An admitted event, and where in the log it was.
 #[derive(Debug, Clone)]
@@ -24,6 +24,7 @@ pub(crate) struct RawEvent {
 pub(crate) enum Item {
     Event(RawEvent),
     DeadLetter(DeadLetterRow),
+    Replayed(ReplayedRow),
     /// In which partition of the admitted events they were.
     Watermarks(i32, Watermarks),
 }
@@ -40,6 +41,7 @@ pub(crate) struct Batch {
     /// share one.
     pub(crate) deltas: HashMap<(Uuid, Timestamp, Series), Rollup>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
+    pub(crate) replayed: Vec<ReplayedRow>,
     pub(crate) watermarks: WatermarkRows,
     /// How long the events took until they are stored.
     pub(crate) delays: Delays,
@@ -66,6 +68,7 @@ impl Batch {
                 self.events.push(event);
             }
             Item::DeadLetter(row) => self.dead_letters.push(row),
+            Item::Replayed(row) => self.replayed.push(row),
             Item::Watermarks(partition, told) => {
                 let expected = told.sources.saturating_mul(told.partitions);
                 let expected = i32::try_from(expected).unwrap_or(i32::MAX);

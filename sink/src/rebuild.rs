@@ -11,7 +11,7 @@ mod restore;
 
 use platform::{
     database::{DatabaseUrl, Role, connect},
-    kafka::{consumer::ConsumerError, registry::LookupError},
+    kafka::{log_reader::LogReaderError, registry::LookupError},
 };
 use schemas::{Timestamp, Window};
 use secrecy::ExposeSecret;
@@ -81,7 +81,7 @@ pub enum RebuildError {
     Store(Box<dyn std::error::Error + Send + Sync>),
     /// Kafka's.
     #[error(transparent)]
-    Kafka(#[from] ConsumerError),
+    Kafka(#[from] LogReaderError),
     /// A schema cannot be looked up.
     #[error(transparent)]
     Lookup(#[from] LookupError),
@@ -119,7 +119,7 @@ pub async fn rebuild(
             goes_on = progress(Progress::Restored { read, restored });
             goes_on
         };
-        restore::restore(config, restore::decoder(config)?, &pool, request, told).await?;
+        restore::restore(config, &pool, request, told).await?;
         if !goes_on {
             return Ok(());
         }

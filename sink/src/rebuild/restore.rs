@@ -1,15 +1,15 @@
 //! Raw rows that the log has and the database lacks.
 
-use std::collections::HashSet;
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use platform::kafka::{
+    admission::{Admission, RecordParts, Verdict},
     client::KafkaClientConfig,
-    consumer::ConsumerError,
-    log_reader::{Stretch, read_log},
+    log_reader::{LogReader, LogRecord, Step},
+    registry::{RegistryClient, SCHEMA_ID_HEADER},
 };
-use schemas::{EventKind, Topics};
+use schemas::{EventKind, Source, Topics};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -19,7 +19,6 @@ use super::{Rebuild, RebuildError};
 use crate::{
     SinkConfig,
     batch::{Batch, Item, RawEvent},
-    decode::Decoder,
     expand::expand,
     store::Store,
 };
@@ -27,7 +26,7 @@ use crate::{
 /// Events looked up and restored at once.
 const AT_ONCE: usize = 2_000;
 /// An event's time may be ahead of its record's.
-const AHEAD_MILLIS: i64 = 5 * 60_000;
+const AHEAD_SECONDS: i64 = 5 * 60;
 
 /// Writes the events of the range that the sink has read from the log and that are not in
 /// their tables, with what they add to rollups, and gives how many they were. `progress` is
@@ -36,7 +35,6 @@ const AHEAD_MILLIS: i64 = 5 * 60_000;
 /// Nothing after the sink's cursors is touched: that is the sink's to write.
 pub(super) async fn restore(
     config: &SinkConfig,
-    decoder: Decoder,
     pool: &PgPool,
     request: &Rebuild,
     mut progress: impl FnMut(u64, u64) -> bool,
@@ -50,26 +48,21 @@ pub(super) async fn restore(
     .fetch_all(pool)
     .await
     .map_err(crate::store::StoreError::from)?;
-    let from_millis = request.from.micros().div_euclid(1000) - AHEAD_MILLIS;
-    let stretches: Vec<Stretch> = cursors
-        .into_iter()
-        .map(|(partition, end)| Stretch {
-            partition,
-            from_millis,
-            end,
-        })
-        .collect();
+    let registry = RegistryClient::connect(&config.kafka).map_err(RebuildError::Registry)?;
     let (sender, mut events) = mpsc::channel(4);
     let reader = Reader {
         client: KafkaClientConfig::from(&config.kafka),
+        group: config.group(),
         topic,
-        decoder,
+        admission: Admission::again(registry),
+        runtime: Handle::current(),
         request: request.clone(),
+        ends: cursors.into_iter().collect(),
         sender,
     };
-    let reading = tokio::task::spawn_blocking(move || reader.read(&stretches));
+    let reading = tokio::task::spawn_blocking(move || reader.read());
     let store = Store::of(pool.clone(), config.group());
-    let (mut restored, mut goes_on) = (0, true);
+    let mut restored = 0;
     while let Some((read, found)) = events.recv().await {
         let missing = missing(pool, found).await?;
         restored += missing.events.len() as u64;
@@ -77,67 +70,82 @@ pub(super) async fn restore(
             let tables = expand(&config.windows, missing.deltas.clone());
             store.write(&missing, &tables, &[]).await?;
         }
-        goes_on = progress(read, restored);
-        if !goes_on {
+        if !progress(read, restored) {
             break;
         }
     }
     // The reader ends when nobody takes what it reads.
     drop(events);
-    let outcome = reading.await.map_err(|_| RebuildError::ReaderPanicked)?;
-    if goes_on {
-        outcome?;
-    }
+    reading.await.map_err(|_| RebuildError::ReaderPanicked)??;
     Ok(restored)
 }
 
 /// Reads on a thread of its own, since the registry is asked from outside of the runtime.
 struct Reader {
     client: KafkaClientConfig,
+    group: String,
     topic: String,
-    decoder: Decoder,
+    admission: Admission,
+    runtime: Handle,
     request: Rebuild,
+    /// The sink's cursors, by partition.
+    ends: BTreeMap<i32, i64>,
     /// Records read so far, and some of the range's events.
     sender: mpsc::Sender<(u64, Vec<RawEvent>)>,
 }
 
 impl Reader {
-    fn read(self, stretches: &[Stretch]) -> Result<(), RebuildError> {
-        let (mut read, mut found, mut fault) = (0, Vec::new(), None);
-        let outcome: Result<(), ConsumerError> =
-            read_log(&self.client, &self.topic, stretches, |record| {
-                read += 1;
-                match self.decoder.decode(record) {
-                    Ok(Item::Event(event)) if self.is_wanted(&event) => found.push(event),
-                    // A dead letter or a watermark.
-                    Ok(_) => {}
-                    Err(error) => {
-                        fault = Some(RebuildError::from(error));
-                        return false;
-                    }
-                }
-                found.len() < AT_ONCE || self.hand_over(read, &mut found).is_continue()
-            });
-        outcome?;
-        if let Some(fault) = fault {
-            return Err(fault);
+    fn read(self) -> Result<(), RebuildError> {
+        // No event is further ahead of its record than the reader looks back.
+        let from = self.request.from.saturating_add_seconds(-AHEAD_SECONDS);
+        let mut log = LogReader::open(&self.client, &self.group, &self.topic, Some(from))?;
+        let (mut read, mut found) = (0, Vec::new());
+        loop {
+            let record = match log.poll()? {
+                Step::Record(record) => record,
+                Step::Waiting => continue,
+                Step::End => break,
+            };
+            read += 1;
+            let end = self.ends.get(&record.partition).copied().unwrap_or(0);
+            if record.offset < end {
+                found.extend(self.event(&record)?);
+            }
+            if found.len() >= AT_ONCE && !self.hand_over(read, &mut found) {
+                return Ok(());
+            }
         }
-        let _ = self.hand_over(read, &mut found);
+        self.hand_over(read, &mut found);
         Ok(())
     }
 
-    fn is_wanted(&self, event: &RawEvent) -> bool {
-        let common = event.event.common();
+    /// The event of a record, if it has one, and one of the range.
+    fn event(&self, record: &LogRecord) -> Result<Option<RawEvent>, RebuildError> {
+        let Ok(source) = Source::from_header(record.header(Source::HEADER)) else {
+            return Ok(None);
+        };
+        let parts = RecordParts {
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            schema_header: record.header(SCHEMA_ID_HEADER),
+            log_time: source.log_time,
+        };
+        let verdict = self.admission.judge(&self.runtime, source.kind, parts)?;
+        let Verdict::Admitted(event) = verdict else {
+            // The sink has kept it as a dead letter.
+            return Ok(None);
+        };
+        let common = event.common();
         let organization = self.request.organization;
-        (self.request.from..self.request.to).contains(&common.timestamp)
-            && organization.is_none_or(|id| id == common.organization_id)
+        let is_wanted = (self.request.from..self.request.to).contains(&common.timestamp)
+            && organization.is_none_or(|id| id == common.organization_id);
+        Ok(is_wanted.then_some(RawEvent { event, source }))
     }
 
-    fn hand_over(&self, read: u64, found: &mut Vec<RawEvent>) -> ControlFlow<()> {
-        match self.sender.blocking_send((read, std::mem::take(found))) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
+    /// `false` when nobody takes them any more.
+    fn hand_over(&self, read: u64, found: &mut Vec<RawEvent>) -> bool {
+        let found = std::mem::take(found);
+        self.sender.blocking_send((read, found)).is_ok()
     }
 }
 
@@ -174,15 +182,4 @@ async fn missing(pool: &PgPool, found: Vec<RawEvent>) -> Result<Batch, RebuildEr
         }
     }
     Ok(batch)
-}
-
-/// The decoder of admitted events, as the sink has it.
-pub(super) fn decoder(config: &SinkConfig) -> Result<Decoder, RebuildError> {
-    let registry = platform::kafka::registry::RegistryClient::connect(&config.kafka)
-        .map_err(|fault| RebuildError::Registry(fault.to_string()))?;
-    Ok(Decoder {
-        admission: platform::kafka::admission::Admission::again(registry),
-        runtime: Handle::current(),
-        topics: Topics::new(config.kafka.topic_prefix.as_str()),
-    })
 }
