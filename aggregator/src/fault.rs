@@ -1,6 +1,7 @@
 //! What ends a session other than the shutdown.
 
 use platform::kafka::consumer::{ConsumerError, OffsetGone, TopicPartition};
+use platform::kafka::log_reader::LogReaderError;
 use platform::kafka::provision::ProvisionError;
 use platform::kafka::sessions::SessionFault;
 use platform::kafka::transactions::TransactionError;
@@ -12,6 +13,8 @@ pub(crate) enum SessionError {
     Transaction(#[from] TransactionError),
     #[error(transparent)]
     Consumer(#[from] ConsumerError),
+    #[error("dead letters cannot be read: {0}")]
+    DeadLetters(#[from] LogReaderError),
     #[error(transparent)]
     Registry(#[from] ProvisionError),
     #[error("records of {partition} are missing: {gone}")]
@@ -54,7 +57,7 @@ impl SessionFault for SessionError {
             Self::OffsetGone { .. } | Self::Consumer(ConsumerError::OffsetOutOfRange) => {
                 "offset_gone"
             }
-            Self::Consumer(_) => "kafka",
+            Self::Consumer(_) | Self::DeadLetters(_) => "kafka",
             Self::Registry(_) => "registry",
             Self::Lost(_) => "lost",
         }

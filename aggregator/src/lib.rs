@@ -12,6 +12,7 @@ mod held;
 mod partitions;
 mod publisher;
 mod refusals;
+mod refused;
 mod session;
 
 use platform::http::health::ComponentHealth;

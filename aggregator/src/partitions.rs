@@ -1,6 +1,6 @@
 //! The partitions that are read, and how far. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use platform::kafka::admission::{Deduplicator, Sighting};
@@ -23,6 +23,8 @@ pub(crate) struct Partitions {
 struct Reading {
     /// The first record that was not counted before. Those up to it are read for their ids.
     first: i64,
+    /// Which of those were refused.
+    refused_before: BTreeSet<i64>,
     seen: Deduplicator,
     refusals: Refusals,
     /// The next offset and the last log time, if not committed.
@@ -47,6 +49,8 @@ pub(crate) struct Position {
 pub(crate) enum Part {
     /// It was counted before, and is read for its id.
     Known,
+    /// It was refused before, whatever would be said of it now.
+    Refused,
     /// It is new.
     New,
 }
@@ -71,10 +75,17 @@ impl Partitions {
         Some(last.saturating_sub(horizon).max(0))
     }
 
-    /// A partition is ours; records before `first` were counted.
-    pub(crate) fn assign(&mut self, partition: TopicPartition, first: i64) {
+    /// A partition is ours; records before `first` were counted, or refused if they are of
+    /// `refused_before`.
+    pub(crate) fn assign(
+        &mut self,
+        partition: TopicPartition,
+        first: i64,
+        refused_before: BTreeSet<i64>,
+    ) {
         let reading = Reading {
             first,
+            refused_before,
             seen: Deduplicator::new(self.horizon),
             refusals: Refusals::new(self.limit),
             uncommitted: None,
@@ -94,7 +105,9 @@ impl Partitions {
     /// How the record at `offset` is to be taken. `None`: the partition is none of ours.
     pub(crate) fn part(&self, partition: &TopicPartition, offset: i64) -> Option<Part> {
         let reading = self.reading.get(partition)?;
-        Some(if offset < reading.first {
+        Some(if reading.refused_before.contains(&offset) {
+            Part::Refused
+        } else if offset < reading.first {
             Part::Known
         } else {
             Part::New

@@ -8,7 +8,8 @@ use platform::http::health::ComponentHealth;
 use platform::kafka::admission::{Admission, RecordParts, Refusal, Sighting, Verdict};
 use platform::kafka::client::KafkaClientConfig;
 use platform::kafka::consumer::{
-    ConsumerError, ConsumerSettings, PartitionConsumer, Polled, TopicPartition, start_offset,
+    Committed, ConsumerError, ConsumerSettings, PartitionConsumer, Polled, TopicPartition,
+    start_offset,
 };
 use platform::kafka::transactions::TransactionalProducer;
 use platform::lifecycle::Shutdown;
@@ -16,7 +17,7 @@ use platform::telemetry::names;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 use schemas::dead_letter::Reason;
-use schemas::{EventKind, Source, Topics, Watermarks};
+use schemas::{EventKind, Source, Timestamp, Topics, Watermarks};
 use tokio::runtime::Handle;
 use tracing::{debug, error, info, warn};
 
@@ -25,6 +26,7 @@ use crate::held::{Cause, HeldRecords};
 use crate::partitions::{Part, Partitions};
 use crate::publisher::Publisher;
 use crate::refusals::RefusalLimit;
+use crate::refused::{Refused, refused_since};
 
 /// The broker ends a transaction that stays open longer, so that a vanished instance holds
 /// up readers no longer than this.
@@ -153,6 +155,7 @@ impl Open<'_> {
             Ok(left.min(BROKER_TIMEOUT))
         };
         let committed = self.consumer.committed(partitions, patience()?)?;
+        let mut refused = self.refused_before(partitions, &committed, deadline)?;
         let mut starts = Vec::with_capacity(partitions.len());
         for (partition, committed) in partitions.iter().zip(committed) {
             let (low, high) = self.consumer.watermarks(partition, patience()?)?;
@@ -170,7 +173,8 @@ impl Open<'_> {
                     .map_or(first, |offset| offset.clamp(low, first)),
             };
             debug!(%partition, first, again = first - from, "reading");
-            self.partitions.assign(partition.clone(), first);
+            let refused = refused.remove(partition).unwrap_or_default();
+            self.partitions.assign(partition.clone(), first, refused);
             starts.push((partition.clone(), from));
         }
         self.partition_counts = Some(self.count_partitions(&patience)?);
@@ -178,6 +182,24 @@ impl Open<'_> {
         self.tell();
         info!(partitions = starts.len(), "partitions assigned");
         Ok(())
+    }
+
+    /// What was refused of the records that are read again.
+    fn refused_before(
+        &self,
+        partitions: &[TopicPartition],
+        committed: &[Option<Committed>],
+        deadline: Instant,
+    ) -> Result<Refused, SessionError> {
+        let committed = committed.iter().flatten();
+        let from = committed.map(|c| self.partitions.warm_up_from(c).unwrap_or(0));
+        let Some(from) = from.min() else {
+            return Ok(Refused::new());
+        };
+        let from = Timestamp::from_millis(from).unwrap_or(Timestamp::MIN);
+        let (session, dead_letters) = (self.session, self.session.topics.dead_letters());
+        let (client, group) = (&session.client, &session.group);
+        refused_since(client, group, &dead_letters, from, partitions, deadline)
     }
 
     fn count_partitions(
@@ -251,6 +273,11 @@ impl Open<'_> {
             return Ok(None);
         };
         let parts = RecordParts::of(record);
+        if part == Part::Refused {
+            self.partitions
+                .read(partition, offset, parts.log_time, true);
+            return Ok(None);
+        }
         let judged = self
             .session
             .admission
@@ -285,7 +312,7 @@ impl Open<'_> {
             Verdict::Refused(_) => Sighting::First,
         };
         match (part, verdict, sighting) {
-            (Part::Known, ..) => {}
+            (Part::Known | Part::Refused, ..) => {}
             (Part::New, Verdict::Refused(refusal), _) => self.publisher.bury(record, &refusal)?,
             (Part::New, Verdict::Admitted(event), Sighting::First) => {
                 let source = Source {

@@ -23,7 +23,8 @@ fn what_was_counted_before_is_read_and_not_committed_again() {
     let partition = partition();
     let mut partitions = Partitions::new(MINUTE, MINUTE, OFF);
     assert_eq!(partitions.part(&partition, 1), None);
-    partitions.assign(partition.clone(), 5);
+    partitions.assign(partition.clone(), 5, [3].into());
+    assert_eq!(partitions.part(&partition, 3), Some(Part::Refused));
     assert_eq!(partitions.part(&partition, 4), Some(Part::Known));
     partitions.read(&partition, 4, at(10), false);
     assert_eq!(partitions.positions(), []);
@@ -61,7 +62,7 @@ fn ids_are_read_again_from_a_horizon_before_the_last_record() {
 fn a_watermark_is_published_when_it_passes_a_minute_and_silence_moves_it_too() {
     let partition = partition();
     let mut partitions = Partitions::new(MINUTE, MINUTE, OFF);
-    partitions.assign(partition.clone(), 0);
+    partitions.assign(partition.clone(), 0, BTreeSet::new());
     assert!(partitions.watermarks().is_empty(), "nothing is known yet");
     assert_eq!(partitions.oldest_watermark(), None);
     partitions.read(&partition, 0, at(130_000), false);
@@ -135,7 +136,7 @@ fn session(
         }
     };
     let partition = partition();
-    partitions.assign(partition.clone(), first);
+    partitions.assign(partition.clone(), first, BTreeSet::new());
     // In the open transaction: lost if the session ends before its commit.
     let mut open = Vec::new();
     for (offset, record) in log.iter().enumerate().take(until).skip(from) {

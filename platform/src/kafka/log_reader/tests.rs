@@ -33,21 +33,22 @@ async fn a_topic_is_read_to_its_end_whatever_transactions_left_there() {
     put(&first, "b");
     first.commit_records().unwrap();
     assert_eq!(read(open(None)), ["a", "b"], "a mark of a commit is last");
-    first.begin().unwrap();
-    put(&first, "aborted");
-    first.abort().unwrap();
-    assert_eq!(read(open(None)), ["a", "b"], "a mark of an abort is last");
-
-    // What was committed behind a transaction that is open has to be seen.
-    first.begin().unwrap();
-    put(&first, "open");
+    // a, b, their mark, aborted, its mark, open: a record that waits still would never be there.
     let sent = |end: i64| {
         let all = consumer(&kafka(), &group, "read_uncommitted").unwrap();
         while all.fetch_watermarks(&topic, 0, ANSWER).unwrap().1 < end {
             std::thread::sleep(Duration::from_millis(5));
         }
     };
-    // a, b, their mark, aborted, its mark, open.
+    first.begin().unwrap();
+    put(&first, "aborted");
+    sent(4);
+    first.abort().unwrap();
+    assert_eq!(read(open(None)), ["a", "b"], "a mark of an abort is last");
+
+    // What was committed behind a transaction that is open has to be seen.
+    first.begin().unwrap();
+    put(&first, "open");
     sent(6);
     second.begin().unwrap();
     put(&second, "behind");
