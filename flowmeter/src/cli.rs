@@ -3,14 +3,14 @@
 use aggregator::AggregatorConfig;
 use clap::{Parser, Subcommand};
 use ingest_gateway::GatewayConfig;
-use platform::config::{Env, LogConfig, deprecated_variables};
+use platform::config::{Env, KafkaConfig, LogConfig, deprecated_variables};
 use platform::lifecycle::Shutdown;
 use platform::telemetry::logs;
 use query_api::QueryConfig;
 use sink::SinkConfig;
 
 use crate::service::{HttpService, Worker};
-use crate::{health, load, migrate, serve, service, token};
+use crate::{dead_letters, health, load, migrate, serve, service, token};
 
 const AFTER_HELP: &str = "\
 Services are configured by environment variables, of which these are needed:
@@ -46,6 +46,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Send a stream of generated events and report how it went
     Load(load::LoadArgs),
+    /// Look at refused records, and send them again
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Ask a running service for its health; fails unless it is healthy
     Health(health::HealthArgs),
 }
@@ -59,6 +61,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(args) => token::run(&args),
         Command::Load(args) => load::run(args).await,
         Command::Health(args) => health::run(&args).await,
+        Command::DeadLetters(args) => {
+            let kafka = configured(KafkaConfig::from_env)?;
+            dead_letters::run(args, &kafka).await
+        }
         Command::Migrate => {
             let config = configured(migrate::MigrateConfig::from_env)?;
             migrate::run(&config).await

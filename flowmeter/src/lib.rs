@@ -2,6 +2,7 @@
 //! them. Each file is one subcommand.
 
 pub mod cli;
+pub mod dead_letters;
 mod greeting;
 mod health;
 pub mod load;

@@ -20,6 +20,7 @@ use crate::{
     publish::Publisher,
     receipts::{Fate, Receipt, Settled, Wait},
     refusal::Refusal,
+    request::Poster,
 };
 
 /// What a call takes from its request: what to judge, and the claim to its key if it has one.
@@ -30,17 +31,20 @@ pub(crate) type Read<T> = Result<(T, Option<Claim>), Problem>;
 /// takes, if it takes one kind only.
 pub(crate) async fn one<'a>(
     shared: &Shared,
-    identity: &Identity,
+    poster: &Poster,
     kind: Option<EventKind>,
     wait: &Wait,
     read: impl FnOnce() -> Read<Posted<'a>>,
     answer: impl FnOnce(&str, &Settled) -> Response,
 ) -> Result<Response, Problem> {
-    shared.limiter.admit(identity, Class::Single, 1).await?;
+    shared
+        .limiter
+        .admit(&poster.identity, Class::Single, 1)
+        .await?;
     let posted = read();
     let kind = posted.as_ref().ok().and_then(|(p, _)| p.kind).or(kind);
     let published = match posted {
-        Ok((posted, claim)) => publish(shared, identity, &posted, claim).await,
+        Ok((posted, claim)) => publish(shared, poster, &posted, claim).await,
         Err(problem) => Err(problem),
     };
     match &published {
@@ -59,16 +63,20 @@ pub(crate) async fn one<'a>(
 
 async fn publish(
     shared: &Shared,
-    identity: &Identity,
+    poster: &Poster,
     posted: &Posted<'_>,
     claim: Option<Claim>,
 ) -> Result<Receipt, Problem> {
     let record = shared
-        .judge(identity, None)
+        .judge(&poster.identity, None)
         .record(posted)
         .map_err(|refusal| refusal.into_problem(None))?;
     let event_id = record.event_id;
-    let mut outcomes = shared.publisher.publish(vec![record], claim).await?;
+    let client = poster.client.as_deref();
+    let mut outcomes = shared
+        .publisher
+        .publish(vec![record], client, claim)
+        .await?;
     let outcome = outcomes.pop().expect("a record has an outcome");
     outcome.map_err(|refusal| refusal.into_problem(Some(event_id)))
 }
@@ -77,7 +85,7 @@ async fn publish(
 /// answers when the broker has every event that was accepted.
 pub(crate) async fn many(
     state: GatewayState,
-    identity: &Identity,
+    poster: &Poster,
     wait: &Wait,
     read: impl FnOnce(&Shared) -> Read<Vec<Entry>> + Send + 'static,
 ) -> Result<Response, Problem> {
@@ -89,9 +97,13 @@ pub(crate) async fn many(
     let shared = &state.0;
     // What cannot be read counts as one event, or it could be sent without end.
     let cost = read.as_ref().map_or(1, |(entries, _)| entries.len());
-    shared.limiter.admit(identity, Class::Batch, cost).await?;
+    shared
+        .limiter
+        .admit(&poster.identity, Class::Batch, cost)
+        .await?;
     let (entries, claim) = read?;
-    let mut outcomes = publish_all(&shared.publisher, entries, claim).await?;
+    let mut outcomes =
+        publish_all(&shared.publisher, entries, poster.client.as_deref(), claim).await?;
     for outcome in &outcomes {
         match &outcome.result {
             Ok(_) => count_accepted(outcome.kind),
@@ -112,6 +124,7 @@ pub(crate) async fn many(
 async fn publish_all(
     publisher: &Publisher,
     entries: Vec<Entry>,
+    client: Option<&str>,
     claim: Option<Claim>,
 ) -> Result<Vec<Outcome>, Problem> {
     let mut records = Vec::new();
@@ -120,7 +133,7 @@ async fn publish_all(
         let refusal = entry.outcome.map(|record| records.push(record)).err();
         judged.push((entry.form, entry.kind, entry.index, entry.event_id, refusal));
     }
-    let mut published = publisher.publish(records, claim).await?.into_iter();
+    let mut published = publisher.publish(records, client, claim).await?.into_iter();
     let outcome = |(form, kind, index, event_id, refusal): (_, _, _, _, Option<Refusal>)| Outcome {
         form,
         kind,

@@ -46,7 +46,7 @@ use crate::{
         answers::UnavailableBatch,
     )),
     modifiers(&Bearer, &Waiting, &RateLimits),
-    tags((name = "ingest", description = "Posting events. Each is answered with 202 when every in-sync replica of Kafka has it, and not before."))
+    tags((name = "ingest", description = "Posting events. Each is answered with 202 when every in-sync replica of Kafka has it, and not before. The first 100 printable ASCII characters of a request's `User-Agent` are kept beside its events as the record header `flowmeter.client`: name your program and its version there, so that refused events can be told apart by it."))
 )]
 struct Api;
 

@@ -8,7 +8,7 @@ use platform::{
     kafka::producer::{Delivery, DeliveryError, EnqueueError, EventProducer},
     telemetry::names,
 };
-use schemas::Timestamp;
+use schemas::{Timestamp, client};
 
 use crate::{
     idempotency::{Claim, Reused, UsedKeys},
@@ -27,7 +27,7 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes the records of a request, under the key it claims, and waits for every
+    /// Publishes the records of a request of `client`, under the key it claims, and waits for every
     /// acknowledgement. The receipts are in the book when it returns.
     ///
     /// # Errors
@@ -35,6 +35,7 @@ impl Publisher {
     pub(crate) async fn publish(
         &self,
         records: Vec<Record>,
+        client: Option<&str>,
         claim: Option<Claim>,
     ) -> Result<Vec<Result<Receipt, Refusal>>, Reused> {
         let claim = claim.filter(|_| !records.is_empty());
@@ -42,7 +43,7 @@ impl Publisher {
             Some(claim) => self.keys.claim(claim).await?,
             None => false,
         };
-        let outcomes = self.publish_all(records).await;
+        let outcomes = self.publish_all(records, client).await;
         self.book.note(outcomes.iter().flatten());
         // Without an answer the records may be in the log: the key stays with this payload.
         let in_log = |outcome: &Result<_, _>| matches!(outcome, Ok(_) | Err(Refusal::Unavailable));
@@ -54,11 +55,19 @@ impl Publisher {
 
     /// All are queued before the first is waited for: they keep their order within a
     /// partition and share one linger.
-    async fn publish_all(&self, records: Vec<Record>) -> Vec<Result<Receipt, Refusal>> {
+    async fn publish_all(
+        &self,
+        records: Vec<Record>,
+        client: Option<&str>,
+    ) -> Vec<Result<Receipt, Refusal>> {
         let began = Instant::now();
+        let header = client.map(|client| (client::HEADER, client.as_bytes()));
         let queued: Vec<_> = records
             .into_iter()
-            .map(|record| self.enqueue(&record).map(|delivery| (record, delivery)))
+            .map(|record| {
+                self.enqueue(&record, header.as_slice())
+                    .map(|delivery| (record, delivery))
+            })
             .collect();
         let outcomes = join_all(queued.into_iter().map(async |queued| {
             let (record, delivery) = queued?;
@@ -69,10 +78,10 @@ impl Publisher {
         outcomes.into_iter().map(|o| o.map_err(|f| f.0)).collect()
     }
 
-    fn enqueue(&self, record: &Record) -> Result<Delivery, Failure> {
+    fn enqueue(&self, record: &Record, headers: &[(&str, &[u8])]) -> Result<Delivery, Failure> {
         let topic = &self.topics[record.kind as usize];
         self.producer
-            .enqueue(topic, record.key.as_bytes(), &record.payload, &[])
+            .enqueue(topic, record.key.as_bytes(), &record.payload, headers)
             .map_err(Failure::from)
     }
 }

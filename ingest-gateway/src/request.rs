@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRef, FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, request::Parts},
+    http::{HeaderMap, header::USER_AGENT, request::Parts},
 };
 use platform::{
     auth::{Identity, Verifier, may_post_for},
@@ -14,6 +14,7 @@ use platform::{
         problem::Problem,
     },
 };
+use schemas::client;
 use serde_json::value::RawValue;
 
 use crate::{batch::is_key, cloud_events::Mode, refusal::MAX_EVENT_BYTES};
@@ -22,7 +23,11 @@ const JSON: &str = "application/json";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A caller whose role may post at all. Taken before the body is read.
-pub(crate) struct Poster(pub(crate) Identity);
+pub(crate) struct Poster {
+    pub(crate) identity: Identity,
+    /// Which program posts, as its `User-Agent` says: a header of its records.
+    pub(crate) client: Option<Box<str>>,
+}
 
 impl<S> FromRequestParts<S> for Poster
 where
@@ -35,7 +40,12 @@ where
         let identity = Identity::from_request_parts(parts, state).await?;
         // Every role that posts may post as itself.
         may_post_for(&identity, Some(identity.user_id), None)?;
-        Ok(Self(identity))
+        let agent = parts.headers.get(USER_AGENT);
+        let client = agent.and_then(|value| client::name(value.as_bytes()));
+        Ok(Self {
+            identity,
+            client: client.map(Box::from),
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Events and rollup deltas as Avro, without any framing.
 
+mod any;
+
 use std::{fmt, io::BufRead, sync::LazyLock};
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -103,6 +105,15 @@ pub fn encode_rollups(batch: &RollupBatch) -> Result<Vec<u8>, String> {
 /// If the bytes do not follow the schema, go on after its end, or lack a field of ours.
 pub fn decode_rollups(writer: &WriterSchema, bytes: &[u8]) -> Result<RollupBatch, DecodeError> {
     decode(&writer.0, bytes)
+}
+
+/// Reads any record as JSON with the schema it was written with, for people to look at: bytes
+/// are hexadecimal text, and of a logical type only decimals and UUIDs look like it.
+///
+/// # Errors
+/// If the bytes do not follow the schema, or go on after its end.
+pub fn decode_json(writer: &WriterSchema, bytes: &[u8]) -> Result<serde_json::Value, DecodeError> {
+    decode::<any::Any>(&writer.0, bytes).map(|any| any.0)
 }
 
 fn encode<T: Serialize>(value: &T, schema: &Schema) -> Result<Vec<u8>, String> {

@@ -1,8 +1,11 @@
 //! The envelope of a refused record: everything about it but its key, value and own
 //! headers, which stay as they were.
 
+mod replay;
+
 use uuid::Uuid;
 
+pub use self::replay::{MalformedPosition, Position, REPLAY_OF, Replayed};
 use crate::Timestamp;
 
 /// Why a record was refused.
@@ -93,6 +96,15 @@ impl DeadLetter {
         name.starts_with(PREFIX)
     }
 
+    /// Where the record was.
+    pub fn source(&self) -> Position {
+        Position {
+            topic: self.source_topic.clone(),
+            partition: self.source_partition,
+            offset: self.source_offset,
+        }
+    }
+
     /// As headers: name and value.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let end = self.message.floor_char_boundary(Self::MAX_MESSAGE_BYTES);
@@ -143,9 +155,24 @@ impl DeadLetter {
     }
 }
 
+/// The organization that a record's key, `organization_id:user_id`, names.
+pub fn organization_of(key: &[u8]) -> Option<Uuid> {
+    let (organization, _) = std::str::from_utf8(key).ok()?.split_once(':')?;
+    organization.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_names_an_organization_only_as_ours_do() {
+        let key = "00000000-0000-0000-0000-000000000007:me";
+        assert_eq!(organization_of(key.as_bytes()), Some(Uuid::from_u128(7)));
+        for key in [&b"\xff:"[..], b"", b"me:you", &key.as_bytes()[..36]] {
+            assert_eq!(organization_of(key), None);
+        }
+    }
 
     #[test]
     fn an_envelope_goes_both_ways_and_a_long_message_is_cut_at_a_character() {

@@ -1,6 +1,7 @@
 //! The events, their validation, the rollup and its windows, and the Avro codec of
 //! Flowmeter. No I/O, no clock, no async: everything here is a function of its arguments.
 
+pub mod client;
 pub mod codec;
 pub mod dead_letter;
 pub mod event;

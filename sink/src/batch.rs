@@ -8,7 +8,10 @@ use std::{
 use schemas::{Event, Rollup, Source, Timestamp, rollup::Series};
 use uuid::Uuid;
 
-use crate::{decode::Delta, store::DeadLetterRow};
+use crate::{
+    decode::Delta,
+    store::{DeadLetterRow, ReplayedRow},
+};
 
 /// An admitted event, and where in the log it was.
 #[derive(Debug, Clone)]
@@ -24,6 +27,7 @@ pub(crate) enum Item {
     Event(RawEvent),
     Deltas(Vec<Delta>),
     DeadLetter(DeadLetterRow),
+    Replayed(ReplayedRow),
 }
 
 /// What is held until the next transaction.
@@ -33,6 +37,7 @@ pub(crate) struct Batch {
     /// Added up as they come: when catching up, most are of the same minute and series.
     pub(crate) deltas: HashMap<(Uuid, Timestamp, Series), Rollup>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
+    pub(crate) replayed: Vec<ReplayedRow>,
     /// Events by log time, for the delay until they are stored.
     pub(crate) log_times: BTreeMap<Timestamp, usize>,
     /// Records read.
@@ -59,6 +64,7 @@ impl Batch {
                 }
             }
             Item::DeadLetter(row) => self.dead_letters.push(row),
+            Item::Replayed(row) => self.replayed.push(row),
         }
     }
 

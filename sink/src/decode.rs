@@ -2,16 +2,16 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use platform::kafka::{
-    admission::{Admission, RecordParts, Refusal, Verdict},
-    dead_letters::{envelope, own_headers},
+    admission::{Admission, RecordParts, Refusal, Verdict, log_time},
+    dead_letters::{envelope, own_headers, replayed},
     registry::LookupError,
     sources::source_of,
 };
 use rdkafka::{Message, message::Headers};
 use schemas::{
-    Rollup, Timestamp, Topics,
+    Rollup, Timestamp, Topics, client,
     codec::decode_rollups,
-    dead_letter::{DeadLetter, Reason},
+    dead_letter::{DeadLetter, Reason, organization_of},
     rollup::{MalformedRollup, RollupBatch, Series},
 };
 use serde_json::json;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     batch::{Item, RawEvent},
-    store::DeadLetterRow,
+    store::{DeadLetterRow, ReplayedRow},
 };
 
 /// The stage of the dead letters that are made here.
@@ -48,7 +48,8 @@ impl Decoder {
     pub(crate) fn decode(&self, record: &impl Message) -> Result<Item, LookupError> {
         let topic = record.topic();
         if topic == self.topics.dead_letters() {
-            return Ok(Item::DeadLetter(dead_letter(record)));
+            return Ok(replayed_letter(record)
+                .map_or_else(|| Item::DeadLetter(dead_letter(record)), Item::Replayed));
         }
         let item = if topic == self.topics.admitted() {
             self.event(record)?.map(Item::Event)
@@ -127,6 +128,15 @@ fn deltas_of(batch: RollupBatch) -> Result<Vec<Delta>, Refusal> {
     Ok(deltas)
 }
 
+/// The letter that a marker says was replayed. A malformed marker is a letter, of no envelope.
+fn replayed_letter(record: &impl Message) -> Option<ReplayedRow> {
+    Some(ReplayedRow {
+        marker: replayed(record)?.ok()?,
+        partition: record.partition(),
+        at: log_time(record),
+    })
+}
+
 /// The row of a record of the dead letters' topic.
 fn dead_letter(record: &impl Message) -> DeadLetterRow {
     let header = |name: &str| {
@@ -153,7 +163,9 @@ fn row(record: &impl Message, letter: DeadLetter, organization_id: Option<Uuid>)
             json!({ "name": without_nul(h.key.to_owned()), "value": value })
         })
         .collect();
+    let client = own_headers(record).find(|h| h.key == client::HEADER);
     DeadLetterRow {
+        client: client.and_then(|h| client::name(h.value?).map(str::to_owned)),
         letter: DeadLetter {
             source_topic: without_nul(letter.source_topic),
             reason: without_nul(letter.reason),
@@ -168,12 +180,6 @@ fn row(record: &impl Message, letter: DeadLetter, organization_id: Option<Uuid>)
         partition: record.partition(),
         offset: record.offset(),
     }
-}
-
-/// The tenant that a key `organization_id:user_id` names.
-fn organization_of(key: &[u8]) -> Option<Uuid> {
-    let (organization, _) = std::str::from_utf8(key).ok()?.split_once(':')?;
-    organization.parse().ok()
 }
 
 /// PostgreSQL stores no U+0000, and whoever writes to Kafka may have written one.
@@ -251,13 +257,5 @@ mod tests {
         assert_eq!(row.letter.source_topic, "metrics.dead-letters");
         assert_eq!(row.letter.recorded_at.micros(), 1_700_000_000_000_000);
         assert_eq!(row.headers, "[]");
-    }
-
-    #[test]
-    fn a_key_names_a_tenant_only_as_ours_do() {
-        assert_eq!(organization_of(KEY.as_bytes()), Some(Uuid::from_u128(7)));
-        for key in [&b"\xff:"[..], b"", b"me:you", &KEY.as_bytes()[..36]] {
-            assert_eq!(organization_of(key), None);
-        }
     }
 }

@@ -15,7 +15,7 @@ use schemas::Window;
 use secrecy::SecretString;
 use sqlx::PgPool;
 
-pub(crate) use self::dead_letters::DeadLetterRow;
+pub(crate) use self::dead_letters::{DeadLetterRow, ReplayedRow};
 use crate::{
     batch::Batch,
     cursors::{CursorMove, Fenced},
@@ -112,7 +112,9 @@ impl Store {
             .await?;
         cursors::advance(&mut transaction, &self.consumer, moves).await?;
         let mut written = events::insert(&mut transaction, &batch.events).await?;
+        // A marker follows its letter in one partition, so the letter is in the table by now.
         dead_letters::insert(&mut transaction, &batch.dead_letters).await?;
+        dead_letters::mark_replayed(&mut transaction, &batch.replayed).await?;
         written.insert("dead_letters".to_owned(), batch.dead_letters.len());
         rollups::merge(&mut transaction, tables).await?;
         for (window, rows) in tables {

@@ -1,5 +1,6 @@
 //! The sink on real Kafka, registry and TimescaleDB.
 
+mod replayed;
 mod rivals;
 mod support;
 

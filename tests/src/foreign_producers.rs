@@ -80,6 +80,17 @@ impl Foreign {
 
     /// A command of `user` that took `time` milliseconds.
     pub(crate) fn command(&self, organization: Uuid, user: Uuid, time: i64) -> Vec<u8> {
+        self.command_at(organization, user, time, chrono::Utc::now())
+    }
+
+    /// One that was run at some other time.
+    pub(crate) fn command_at(
+        &self,
+        organization: Uuid,
+        user: Uuid,
+        time: i64,
+        at: chrono::DateTime<chrono::Utc>,
+    ) -> Vec<u8> {
         Avro::default()
             .text("foreign")
             .long(time)
@@ -87,16 +98,32 @@ impl Foreign {
             .text(&Uuid::now_v7().to_string())
             .text(&organization.to_string())
             .text(&user.to_string())
-            .long(chrono::Utc::now().timestamp_micros())
+            .long(at.timestamp_micros())
             .framed(self.schema_id)
     }
 
     /// Puts a record on the topic; gives its partition and offset.
     pub(crate) async fn send(&self, key: Option<&str>, value: &[u8]) -> (i32, i64) {
-        let headers = OwnedHeaders::new().insert(Header {
+        self.send_as(key, value, None).await
+    }
+
+    /// The same, as a program that names itself.
+    pub(crate) async fn send_as(
+        &self,
+        key: Option<&str>,
+        value: &[u8],
+        client: Option<&str>,
+    ) -> (i32, i64) {
+        let mut headers = OwnedHeaders::new().insert(Header {
             key: "theirs",
             value: Some("kept"),
         });
+        if let Some(client) = client {
+            headers = headers.insert(Header {
+                key: schemas::client::HEADER,
+                value: Some(client),
+            });
+        }
         let mut record = FutureRecord::to(&self.topic)
             .payload(value)
             .headers(headers);

@@ -18,4 +18,6 @@ mod pipeline;
 #[cfg(test)]
 mod receipts;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod rollups_equal_raw;

@@ -28,6 +28,8 @@ pub(crate) struct Pipeline {
     pub(crate) topics: Topics,
     pub(crate) registry: RegistryClient,
     pub(crate) pool: PgPool,
+    /// `DATA_RETENTION_DAYS` of the next [`Pipeline::resume`].
+    pub(crate) retention_days: &'static str,
     running: Option<Running>,
 }
 
@@ -64,6 +66,7 @@ impl Pipeline {
             topics,
             registry,
             pool,
+            retention_days: "90",
             running: None,
         };
         pipeline.resume().await;
@@ -81,6 +84,7 @@ impl Pipeline {
             ("KAFKA_TOPIC_PREFIX", self.kafka.prefix()),
             ("KAFKA_GROUP_PREFIX", &self.kafka.name("group")),
             ("KAFKA_PARTITIONS", "2"),
+            ("DATA_RETENTION_DAYS", self.retention_days),
             ("DB_POOL_SIZE", "4"),
             ("JWT_SECRET", JWT_SECRET),
             ("PORT", "0"),

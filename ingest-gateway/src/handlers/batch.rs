@@ -42,15 +42,15 @@ use crate::{
 )]
 pub(crate) async fn post_batch(
     State(state): State<GatewayState>,
-    Poster(identity): Poster,
+    poster: Poster,
     wait: Wait,
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
-    let caller = identity.clone();
+    let caller = poster.identity.clone();
     let read = move |shared: &Shared| entries(shared, &caller, key, &body);
-    accept::many(state, &identity, &wait, read).await
+    accept::many(state, &poster, &wait, read).await
 }
 
 fn entries(

@@ -56,18 +56,19 @@ use crate::{
 )]
 pub(crate) async fn post_cloud_events(
     State(state): State<GatewayState>,
-    Poster(identity): Poster,
+    poster: Poster,
     wait: Wait,
     headers: HeaderMap,
     CloudEventBody { mode, body }: CloudEventBody,
 ) -> Result<Response, Problem> {
     // What identifies an event is its own; a key is held to its payload like everywhere.
     let key = idempotency_key(&headers)?;
-    let claim = Claim::of(&identity, key.as_deref(), "events", &body);
+    let identity = &poster.identity;
+    let claim = Claim::of(identity, key.as_deref(), "events", &body);
     if mode == Mode::Batched {
         let caller = identity.clone();
         let read = move |shared: &Shared| Ok((entries(shared, &caller, &body)?, claim));
-        return accept::many(state, &identity, &wait, read).await;
+        return accept::many(state, &poster, &wait, read).await;
     }
     let organization = identity.organization_id;
     let read = || {
@@ -78,7 +79,7 @@ pub(crate) async fn post_cloud_events(
         };
         Ok((posted, claim))
     };
-    accept::one(&state.0, &identity, None, &wait, read, single_answer).await
+    accept::one(&state.0, &poster, None, &wait, read, single_answer).await
 }
 
 fn entries(shared: &Shared, identity: &Identity, body: &JsonBody) -> Result<Vec<Entry>, Problem> {

@@ -82,16 +82,17 @@ call!(
 async fn post(
     kind: EventKind,
     GatewayState(shared): &GatewayState,
-    Poster(identity): &Poster,
+    poster: &Poster,
     wait: &Wait,
     headers: &HeaderMap,
     body: &JsonBody,
 ) -> Result<Response, Problem> {
     let read = || {
+        let identity = &poster.identity;
         let key = idempotency_key(headers)?;
         let claim = Claim::of(identity, key.as_deref(), kind.plural(), body);
         let id = EventIds::new(identity, key).id(kind, 0);
         Ok((Posted::plain(kind, body.value()?, id), claim))
     };
-    accept::one(shared, identity, Some(kind), wait, read, single_answer).await
+    accept::one(shared, poster, Some(kind), wait, read, single_answer).await
 }

@@ -102,13 +102,14 @@ pub(crate) async fn update_session(
 async fn post(
     call: SessionCall<'_>,
     GatewayState(shared): &GatewayState,
-    Poster(identity): &Poster,
+    poster: &Poster,
     wait: &Wait,
     headers: &HeaderMap,
     body: &JsonBody,
 ) -> Result<Response, Problem> {
     let session_id = OnceLock::new();
     let read = || {
+        let identity = &poster.identity;
         let key = idempotency_key(headers)?;
         let claim = Claim::of(identity, key.as_deref(), &call.name(), body);
         let given = EventIds::new(identity, key).id(KIND, 0);
@@ -120,5 +121,5 @@ async fn post(
         let session_id = session_id.get().cloned().unwrap_or_default();
         session_answer(session_id, topic, settled)
     };
-    accept::one(shared, identity, Some(KIND), wait, read, answer).await
+    accept::one(shared, poster, Some(KIND), wait, read, answer).await
 }

@@ -61,6 +61,30 @@ async fn an_accepted_event_is_on_its_topic() {
 }
 
 #[tokio::test]
+async fn a_record_names_the_program_that_posted_it() {
+    let harness = Harness::start().await;
+    let bearer = format!("Bearer {}", harness.token(Role::Developer));
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("user-agent", "hook/1.2 (linux)"),
+    ];
+    let one = command(json!({})).to_string();
+    assert_eq!(harness.send("commands", &headers, one).await.status, 202);
+    let many = json!({ "command_executions": [command(json!({})), command(json!({}))] });
+    let many = many.to_string();
+    assert_eq!(harness.send("batch", &headers, many).await.status, 202);
+    let unnamed = command(json!({})).to_string();
+    let answer = harness.send("commands", &headers[..2], unnamed).await;
+    assert_eq!(answer.status, 202);
+
+    let stored = harness.stored(COMMANDS).await;
+    let clients: Vec<_> = stored.iter().map(|s| s.client.as_deref()).collect();
+    let hook = Some("hook/1.2 (linux)");
+    assert_eq!(clients, [hook, hook, hook, None]);
+}
+
+#[tokio::test]
 async fn all_faults_of_an_event_are_told_at_once() {
     let harness = Harness::start().await;
     let event = json!({

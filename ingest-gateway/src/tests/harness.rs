@@ -17,6 +17,7 @@ use platform::{
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    message::Headers,
 };
 use schemas::{
     Event, EventKind, Timestamp, Topics,
@@ -97,6 +98,8 @@ pub(super) struct Stored {
     pub(super) event: Event,
     /// Partition and offset.
     pub(super) place: (i32, i64),
+    /// Which program it says it comes from.
+    pub(super) client: Option<String>,
 }
 
 impl Harness {
@@ -254,20 +257,27 @@ impl Harness {
         let url = required_env("SCHEMA_REGISTRY_URL");
         let registry = RegistryClient::new(&url, Duration::from_secs(5)).unwrap();
         let mut stored = Vec::new();
-        for (key, payload, place) in records {
+        for (key, payload, place, client) in records {
             let (SchemaRef::Id(id), avro) = split(&payload, None).unwrap() else {
                 panic!("not framed with an id");
             };
             let schema = registry.schema_by_id(id).await.unwrap();
             let writer = WriterSchema::parse(&schema).unwrap();
             let event = decode_event(kind, &writer, avro).unwrap();
-            stored.push(Stored { key, event, place });
+            stored.push(Stored {
+                key,
+                event,
+                place,
+                client,
+            });
         }
         stored
     }
 }
 
-fn read_all(topic: &str) -> Vec<(String, Vec<u8>, (i32, i64))> {
+type ReadBack = (String, Vec<u8>, (i32, i64), Option<String>);
+
+fn read_all(topic: &str) -> Vec<ReadBack> {
     let consumer: BaseConsumer = kafka()
         .base()
         .set("group.id", topic)
@@ -297,7 +307,11 @@ fn read_all(topic: &str) -> Vec<(String, Vec<u8>, (i32, i64))> {
             let record = record.unwrap();
             let key = String::from_utf8(record.key().unwrap().to_vec()).unwrap();
             let place = (record.partition(), record.offset());
-            records.push((key, record.payload().unwrap().to_vec(), place));
+            let mut headers = record.headers().into_iter().flat_map(Headers::iter);
+            let client = headers
+                .find(|header| header.key == schemas::client::HEADER)
+                .map(|header| String::from_utf8(header.value.unwrap().to_vec()).unwrap());
+            records.push((key, record.payload().unwrap().to_vec(), place, client));
         }
     }
     records

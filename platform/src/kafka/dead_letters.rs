@@ -2,7 +2,7 @@
 
 use rdkafka::Message;
 use rdkafka::message::{Header, Headers};
-use schemas::dead_letter::DeadLetter;
+use schemas::dead_letter::{DeadLetter, MalformedEnvelope, Replayed};
 
 use super::admission::{Refusal, log_time};
 
@@ -36,4 +36,12 @@ pub fn envelope(record: &impl Message, refusal: &Refusal, stage: &str) -> DeadLe
         recorded_at: log_time(record),
         event_id: refusal.event_id,
     }
+}
+
+/// What a marker among the dead letters says; `None` if the record is no marker.
+pub fn replayed(record: &impl Message) -> Option<Result<Replayed, MalformedEnvelope>> {
+    Replayed::from_headers(|name| {
+        let headers = record.headers()?;
+        headers.iter().find(|h| h.key == name)?.value
+    })
 }

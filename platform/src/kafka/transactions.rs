@@ -1,6 +1,6 @@
-//! The aggregator's producer: records and input offsets, all or nothing.
+//! A producer of transactions: records, and the aggregator's input offsets, all or nothing.
 //!
-//! Synchronous, for a consumer's own thread. librdkafka's rules decide what an
+//! Synchronous, for a thread of its owner's own. librdkafka's rules decide what an
 //! error asks for: try again, abort and read again, or end this producer.
 //!
 //! Three things the client libraries do are worked around here. After a commit
@@ -148,8 +148,24 @@ impl TransactionalProducer {
         payload: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
     ) -> Result<(), TransactionError> {
+        self.send_to(topic, None, key, payload, headers)
+    }
+
+    /// [`send`](Self::send), to a given partition, where the key is not to decide.
+    ///
+    /// # Errors
+    /// Like there.
+    pub fn send_to(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) -> Result<(), TransactionError> {
         let deadline = Instant::now() + self.timeout;
         let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+        record.partition = partition;
         record.key = key;
         record.payload = payload;
         if !headers.is_empty() {
@@ -191,6 +207,18 @@ impl TransactionalProducer {
                     .send_offsets_to_transaction(offsets, group, left)
             })?;
         }
+        self.commit_until(deadline)
+    }
+
+    /// Commits the records of a transaction that read nothing.
+    ///
+    /// # Errors
+    /// Like [`commit`](Self::commit).
+    pub fn commit_records(&self) -> Result<(), TransactionError> {
+        self.commit_until(Instant::now() + self.timeout)
+    }
+
+    fn commit_until(&self, deadline: Instant) -> Result<(), TransactionError> {
         self.drain(deadline)?;
         retry(deadline, |left| self.producer.commit_transaction(left))
     }
