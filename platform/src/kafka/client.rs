@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
 
@@ -103,6 +103,10 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 /// Logs an error of the client itself. Mostly a broker that is away for a while,
 /// which the client mends alone: hence a warning.
 pub(crate) fn log_error(error: &KafkaError, reason: &str) {
+    // What a reader of a log waits for.
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        return;
+    }
     tracing::warn!(target: "librdkafka", %error, "{reason}");
 }
 
