@@ -151,8 +151,7 @@ impl Publisher {
         for batch in self.sums.take() {
             deltas += batch.entries.len();
             let key = batch.organization_id.to_string();
-            let avro = encode_rollups(&batch)
-                .map_err(|error| SessionError::Encoding(error.to_string()))?;
+            let avro = encode_rollups(&batch).map_err(SessionError::Encoding)?;
             let value = frame(self.schema_id, &avro);
             let topic = &self.rollups_topic;
             self.producer

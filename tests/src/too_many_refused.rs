@@ -1,7 +1,6 @@
 //! A partition most of whose records are refused is not read on, until somebody allows it.
 
 use platform::auth::Role;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::client::Client;
@@ -20,7 +19,7 @@ async fn until_stopped(client: &Client) {
         let (_, report) = client.get("/api/metrics/health").await;
         let aggregator = &report["checks"]["aggregator"];
         let detail = aggregator["detail"].as_str().unwrap_or_default();
-        (aggregator["status"] == Value::from("down") && detail.contains("stopped")).then_some(())
+        (aggregator["status"] == "down" && detail.contains("stopped")).then_some(())
     })
     .await;
 }

@@ -40,8 +40,11 @@ macro_rules! select {
     };
 }
 
+/// Reads an event from a row of an organization's.
+type Read = fn(&PgRow, Uuid) -> Result<Event, StoreError>;
+
 /// What of each kind's rows rollups are made of, and how an event is read from one.
-const KINDS: [(&str, fn(&PgRow, Uuid) -> Result<Event, StoreError>); 4] = [
+const KINDS: [(&str, Read); 4] = [
     (
         select!(
             "command_executions",
