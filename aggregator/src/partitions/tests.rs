@@ -73,7 +73,7 @@ fn a_watermark_is_published_when_it_passes_a_minute_and_silence_moves_it_too() {
     partitions.read(&partition, 1, at(179_999), false);
     assert!(partitions.watermarks().is_empty(), "within the same minute");
     assert!(partitions.silent(at(179_999)).is_empty());
-    assert_eq!(partitions.silent(at(180_000)), [partition.clone()]);
+    assert_eq!(partitions.silent(at(180_000)), vec![partition.clone()]);
     partitions.read_to_end(&partition, at(180_000));
     let second = partitions.watermarks();
     assert_eq!(second, [(partition.clone(), at(120_000))].into());
