@@ -71,6 +71,11 @@ impl Decoder {
         let verdict = self.admission.judge(&self.runtime, source.kind, parts)?;
         Ok(match verdict {
             Verdict::Admitted(event) => Ok(RawEvent { event, source }),
+            // The aggregator has read it by its schema. A registry that knows none now, as one
+            // does that is still starting, is to be asked again.
+            Verdict::Refused(refusal) if refusal.reason == Reason::UnknownSchema => {
+                return Err(LookupError::Transient(refusal.message));
+            }
             Verdict::Refused(refusal) => Err(refusal),
         })
     }
