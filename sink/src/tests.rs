@@ -223,8 +223,10 @@ async fn two_sinks_that_come_and_go_count_each_event_once() {
     let mut second = None;
     for (n, events) in all.chunks(300).enumerate() {
         aggregator.forward(events);
-        if n == 3 {
-            second = Some(pipeline.start());
+        match n {
+            3 => second = Some(pipeline.start()),
+            5 => aggregator.give_up(events),
+            _ => {}
         }
     }
     pipeline.until(MINUTE_EVENTS, 3000).await;

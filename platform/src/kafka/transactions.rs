@@ -235,6 +235,15 @@ impl TransactionalProducer {
         self.wait_for_reports(deadline)
     }
 
+    /// Waits until the broker has every record of the open transaction.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn flush(&self) -> Result<(), TransactionError> {
+        self.drain(Instant::now() + self.timeout)
+    }
+
     /// Waits until every record has its report, and looks for a failed one.
     fn drain(&self, deadline: Instant) -> Result<(), TransactionError> {
         self.wait_for_reports(deadline)?;

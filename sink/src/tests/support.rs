@@ -277,6 +277,9 @@ impl Aggregator<'_> {
     /// Forwards them in a transaction that is given up.
     pub(super) fn give_up(&self, events: &[Event]) {
         self.send(events);
+        // A record that waits still would be purged, and the broker takes it amiss when the
+        // client ends a transaction that it is only beginning to tell of.
+        self.producer.flush().unwrap();
         self.producer.abort().unwrap();
     }
 
