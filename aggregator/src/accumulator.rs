@@ -59,24 +59,18 @@ impl Accumulator {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use schemas::event::{CommandExecution, Status};
+    use schemas::event::CommandExecution;
 
     use super::*;
+    use crate::test_event::command;
 
     fn event(organization: u128, user: u128, second: i64, time: i64) -> Event {
         Event::CommandExecution(CommandExecution {
-            event_id: Uuid::nil(),
             organization_id: Uuid::from_u128(organization),
             timestamp: Timestamp::from_micros(second * 1_000_000).unwrap(),
             user_id: Uuid::from_u128(user),
-            team_id: None,
-            project_id: None,
-            command_name: "build".into(),
             execution_time_ms: time,
-            status: Status::Success,
-            command_args: None,
-            error_message: None,
-            context: None,
+            ..command()
         })
     }
 

@@ -20,6 +20,9 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
+    /// All, the gravest first.
+    pub(crate) const ALL: [Self; 2] = [Self::BadShare, Self::Registry];
+
     /// The metric's label.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -100,8 +103,8 @@ impl HeldRecords {
 
     /// The gravest cause why a record waits, if one does.
     pub(crate) fn gravest(&self) -> Option<Cause> {
-        let causes = [Cause::BadShare, Cause::Registry];
-        causes.into_iter().find(|cause| self.count(*cause) > 0)
+        let mut causes = Cause::ALL.into_iter();
+        causes.find(|cause| self.count(*cause) > 0)
     }
 }
 

@@ -14,6 +14,8 @@ mod publisher;
 mod refusals;
 mod refused;
 mod session;
+#[cfg(test)]
+mod test_event;
 
 use platform::http::health::ComponentHealth;
 use platform::kafka::admission::Admission;

@@ -403,16 +403,19 @@ impl Open<'_> {
             None => self.session.health.up(),
             Some(cause) => self.session.health.down(cause.reason()),
         }
-        for cause in [Cause::Registry, Cause::BadShare] {
-            let count = self.held.count(cause);
-            gauge!(names::PARTITIONS_HELD, "reason" => cause.as_str()).set(count as f64);
-        }
+        self.count_held();
     }
 
-    /// Nothing is held any more.
-    fn forget(&self) {
-        for cause in [Cause::Registry, Cause::BadShare] {
-            gauge!(names::PARTITIONS_HELD, "reason" => cause.as_str()).set(0.0);
+    /// Nothing waits any more.
+    fn forget(&mut self) {
+        self.held = HeldRecords::default();
+        self.count_held();
+    }
+
+    fn count_held(&self) {
+        for cause in Cause::ALL {
+            let count = self.held.count(cause);
+            gauge!(names::PARTITIONS_HELD, "reason" => cause.as_str()).set(count as f64);
         }
     }
 }

@@ -4,19 +4,21 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use platform::kafka::{
     admission::{Admission, RecordParts, Refusal, Verdict, log_time},
     dead_letters::{envelope, own_headers, replayed},
-    registry::LookupError,
+    registry::{LookupError, RegistryClient},
     sources::source_of,
 };
 use rdkafka::{Message, message::Headers};
 use schemas::{
-    Topics, Watermarks, client,
+    Source, Topics, Watermarks, client,
     dead_letter::{DeadLetter, Reason, organization_of},
+    source::MalformedSource,
 };
 use serde_json::json;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::{
+    SinkConfig,
     batch::{Item, RawEvent},
     store::{DeadLetterRow, ReplayedRow},
 };
@@ -33,6 +35,16 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
+    /// With the registry and topics of a configuration, within the runtime.
+    pub(crate) fn connect(config: &SinkConfig) -> Result<Self, String> {
+        let registry = RegistryClient::connect(&config.kafka)?;
+        Ok(Self {
+            admission: Admission::again(registry),
+            runtime: Handle::current(),
+            topics: Topics::new(config.kafka.topic_prefix.as_str()),
+        })
+    }
+
     /// What `record` means. Fails when the registry cannot be asked.
     pub(crate) fn decode(&self, record: &impl Message) -> Result<Item, LookupError> {
         let topic = record.topic();
@@ -42,7 +54,9 @@ impl Decoder {
         }
         let item = match watermarks(record) {
             Some(told) => told.map(|told| Item::Watermarks(record.partition(), told)),
-            None => self.event(record)?.map(Item::Event),
+            None => self
+                .event(source_of(record), RecordParts::of(record))?
+                .map(Item::Event),
         };
         Ok(item.unwrap_or_else(|refusal| {
             tracing::error!(
@@ -59,23 +73,22 @@ impl Decoder {
 
     /// An admitted event. It was judged before; reading it again brings its free objects
     /// into the form in which they are stored.
-    fn event(&self, record: &impl Message) -> Result<Result<RawEvent, Refusal>, LookupError> {
-        let source = match source_of(record) {
+    pub(crate) fn event(
+        &self,
+        source: Result<Source, MalformedSource>,
+        parts: RecordParts<'_>,
+    ) -> Result<Result<RawEvent, Refusal>, LookupError> {
+        let source = match source {
             Ok(source) => source,
             Err(error) => return Ok(Err(Refusal::new(Reason::MalformedEnvelope, error))),
         };
         let parts = RecordParts {
             log_time: source.log_time,
-            ..RecordParts::of(record)
+            ..parts
         };
         let verdict = self.admission.judge(&self.runtime, source.kind, parts)?;
         Ok(match verdict {
             Verdict::Admitted(event) => Ok(RawEvent { event, source }),
-            // The aggregator has read it by its schema. A registry that knows none now, as one
-            // does that is still starting, is to be asked again.
-            Verdict::Refused(refusal) if refusal.reason == Reason::UnknownSchema => {
-                return Err(LookupError::Transient(refusal.message));
-            }
             Verdict::Refused(refusal) => Err(refusal),
         })
     }

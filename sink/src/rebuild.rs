@@ -114,13 +114,8 @@ pub async fn rebuild(
         .await
         .map_err(StoreError::from)?;
     if request.from_kafka && !request.dry_run {
-        let mut goes_on = true;
-        let told = |read, restored| {
-            goes_on = progress(Progress::Restored { read, restored });
-            goes_on
-        };
-        restore::restore(config, &pool, request, told).await?;
-        if !goes_on {
+        let told = |read, restored| progress(Progress::Restored { read, restored });
+        if !restore::restore(config, &pool, request, told).await? {
             return Ok(());
         }
     }
@@ -211,7 +206,7 @@ impl Recomputed<'_> {
         }
         let (events, sums) =
             raw::sums(&mut *connection, self.organization_id, self.from, self.to).await?;
-        let mut changes = compare::Changes::default();
+        let mut changes = compare::Changes::of(self.organization_id);
         let mut difference = Difference::default();
         for (window, rows) in expand(self.windows, sums) {
             let stored = compare::stored(
@@ -220,8 +215,9 @@ impl Recomputed<'_> {
                 self.organization_id,
                 self.from,
                 self.to,
-            );
-            difference += changes.compare(window, rows, stored.await?);
+            )
+            .await?;
+            difference += changes.compare(window, rows, stored);
         }
         Ok((events, difference, changes))
     }

@@ -4,15 +4,10 @@ use anyhow::anyhow;
 use platform::{
     database::DatabaseUrl,
     http::health::ComponentHealth,
-    kafka::{
-        admission::Admission, client::KafkaClientConfig, registry::RegistryClient,
-        sessions::run_sessions,
-    },
+    kafka::{client::KafkaClientConfig, sessions::run_sessions},
     lifecycle::Shutdown,
 };
-use schemas::Topics;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::runtime::Handle;
 
 use crate::{
     SinkConfig,
@@ -56,22 +51,16 @@ struct Service {
 
 impl Service {
     fn new(config: &SinkConfig, health: ComponentHealth) -> anyhow::Result<Self> {
-        let registry = RegistryClient::connect(&config.kafka)
-            .map_err(|fault| anyhow!("SCHEMA_REGISTRY_URL: {fault}"))?;
-        let topics = Topics::new(config.kafka.topic_prefix.as_str());
-        let runtime = Handle::current();
+        let decoder =
+            Decoder::connect(config).map_err(|fault| anyhow!("SCHEMA_REGISTRY_URL: {fault}"))?;
         Ok(Self {
             settings: Settings {
-                runtime: runtime.clone(),
+                runtime: decoder.runtime.clone(),
                 client: KafkaClientConfig::from(&config.kafka),
                 group: config.group(),
-                topics: topics.clone(),
+                topics: decoder.topics.clone(),
                 windows: config.windows.clone(),
-                decoder: Decoder {
-                    admission: Admission::again(registry),
-                    runtime,
-                    topics,
-                },
+                decoder,
                 health,
             },
             limits: Limits::new(config.batch_records),

@@ -70,6 +70,13 @@ async fn send(pipeline: &Pipeline, client: &Client, events: u64) {
     assert_eq!(sent.accepted, events);
 }
 
+async fn dump(pipeline: &Pipeline) -> String {
+    sqlx::query_scalar(ROLLUPS)
+        .fetch_one(&pipeline.pool)
+        .await
+        .unwrap()
+}
+
 async fn until_stored(pipeline: &Pipeline, events: i64) {
     let counted = "select coalesce(sum(event_count), 0)::bigint from flowmeter.rollups_1d \
          where scope = 'organization'";
@@ -92,13 +99,7 @@ async fn what_was_damaged_is_as_it_was_and_the_rest_is_untouched() {
         .await;
     }
     until_stored(&pipeline, 2000).await;
-    let dump = async || -> String {
-        sqlx::query_scalar(ROLLUPS)
-            .fetch_one(&pipeline.pool)
-            .await
-            .unwrap()
-    };
-    let before = dump().await;
+    let before = dump(&pipeline).await;
     let summary = rebuild(&pipeline, &args(None, false)).await;
     assert_eq!(summary.events, 2000);
     assert_eq!(
@@ -109,7 +110,7 @@ async fn what_was_damaged_is_as_it_was_and_the_rest_is_untouched() {
         NONE
     );
     assert!(summary.difference.compared > 2000, "{summary}");
-    assert!(dump().await == before);
+    assert!(dump(&pipeline).await == before);
 
     let damages = [
         "delete from flowmeter.rollups_1h where ctid in (select ctid from flowmeter.rollups_1h where scope = 'team' limit 3)",
@@ -121,10 +122,10 @@ async fn what_was_damaged_is_as_it_was_and_the_rest_is_untouched() {
     for damage in damages {
         sqlx::query(damage).execute(&pipeline.pool).await.unwrap();
     }
-    let damaged = dump().await;
+    let damaged = dump(&pipeline).await;
     assert!(damaged != before);
     let told = rebuild(&pipeline, &args(None, true)).await;
-    assert!(dump().await == damaged, "a dry run writes nothing");
+    assert!(dump(&pipeline).await == damaged, "a dry run writes nothing");
     assert_eq!(
         (told.difference.missing, told.difference.surplus),
         (4, 2),
@@ -137,7 +138,7 @@ async fn what_was_damaged_is_as_it_was_and_the_rest_is_untouched() {
     let mut both = first.difference;
     both += second.difference;
     assert_eq!(both, told.difference);
-    assert!(dump().await == before);
+    assert!(dump(&pipeline).await == before);
     pipeline.stop().await;
 }
 
@@ -173,13 +174,7 @@ async fn rows_that_the_database_lost_come_back_from_kafka() {
     let client = Client::of(&pipeline, Uuid::new_v4(), Role::Admin);
     send(&pipeline, &client, 2000).await;
     until_stored(&pipeline, 2000).await;
-    let dump = async || -> String {
-        sqlx::query_scalar(ROLLUPS)
-            .fetch_one(&pipeline.pool)
-            .await
-            .unwrap()
-    };
-    let before = dump().await;
+    let before = dump(&pipeline).await;
     let lost = "with lost as (delete from flowmeter.command_executions where source_offset % 3 = 0 returning 1) \
          select count(*) from lost";
     let lost = pipeline.number(lost).await;
@@ -198,7 +193,7 @@ async fn rows_that_the_database_lost_come_back_from_kafka() {
     let healed = rebuild(&pipeline, &from_kafka).await;
     assert!(healed.restored > lost.unsigned_abs(), "{healed}");
     assert_eq!(healed.events, 2000, "{healed}");
-    assert!(dump().await == before);
+    assert!(dump(&pipeline).await == before);
     let again = rebuild(&pipeline, &from_kafka).await;
     assert_eq!(again.restored, 0, "{again}");
     assert!(again.difference.is_none(), "{again}");

@@ -16,7 +16,8 @@ use crate::client::Client;
 use crate::pipeline::{Pipeline, eventually};
 
 const EVENTS: u64 = 200_000;
-const WINDOWS: [(&str, &str); 5] = [
+/// Each with its length, as SQL has it.
+pub(crate) const WINDOWS: [(&str, &str); 5] = [
     ("1m", "1 minute"),
     ("5m", "5 minutes"),
     ("15m", "15 minutes"),

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
-use schemas::event::{CommandExecution, Status};
+use schemas::event::CommandExecution;
 use uuid::Uuid;
 
 use super::*;
+use crate::test_event::command;
 
 const OFF: RefusalLimit = RefusalLimit {
     window: 10,
@@ -82,20 +83,11 @@ fn a_watermark_is_published_when_it_passes_a_minute_and_silence_moves_it_too() {
     assert_eq!(partitions.watermarks(), second);
 }
 
-fn command(id: u128, time: i64) -> Event {
+fn event(id: u128, time: i64) -> Event {
     Event::CommandExecution(CommandExecution {
         event_id: Uuid::from_u128(id),
-        organization_id: Uuid::nil(),
-        timestamp: at(0),
-        user_id: Uuid::nil(),
-        team_id: None,
-        project_id: None,
-        command_name: "build".into(),
         execution_time_ms: time,
-        status: Status::Success,
-        command_args: None,
-        error_message: None,
-        context: None,
+        ..command()
     })
 }
 
@@ -149,7 +141,7 @@ fn session(
             open.push((None, true));
         }
         partitions.read(&partition, number, log_time, record.event.is_none());
-        let event = record.event.map(|(id, time)| command(id, time));
+        let event = record.event.map(|(id, time)| event(id, time));
         let sighting = event.map(|event| partitions.see(&partition, &event, log_time));
         if part == Part::New {
             if !stops {

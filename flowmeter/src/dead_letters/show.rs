@@ -5,7 +5,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use platform::config::KafkaConfig;
 use platform::kafka::log_reader::LogRecord;
-use platform::kafka::registry::{RegistryClient, SCHEMA_ID_HEADER, SchemaRef, split};
+use platform::kafka::registry::{RegistryClient, SchemaRef, split};
 use platform::lifecycle::Shutdown;
 use schemas::codec::{WriterSchema, decode_json};
 use schemas::dead_letter::{DeadLetter, Position, organization_of};
@@ -88,10 +88,9 @@ fn find(log: &Log, position: &Position, progress: &ProgressBar) -> anyhow::Resul
 }
 
 async fn decode(registry: &RegistryClient, record: &LogRecord) -> Result<Value, String> {
-    let value = record.value.as_deref().ok_or("the record has no value")?;
-    let header = record.headers.iter().find(|(n, _)| n == SCHEMA_ID_HEADER);
-    let header = header.map(|(_, value)| value.as_deref().unwrap_or_default());
-    let (reference, avro) = split(value, header).map_err(|error| error.to_string())?;
+    let parts = record.parts();
+    let value = parts.value.ok_or("the record has no value")?;
+    let (reference, avro) = split(value, parts.schema_header).map_err(|error| error.to_string())?;
     let text = match reference {
         SchemaRef::Id(id) => registry.schema_by_id(id).await,
         SchemaRef::Guid(guid) => registry.schema_by_guid(guid).await,

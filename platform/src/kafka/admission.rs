@@ -98,13 +98,15 @@ pub fn log_time(record: &impl Message) -> Timestamp {
 }
 
 /// A record's Avro bytes and the schema they were written with, or why there are none.
-pub type Opened<'a> = Result<(Arc<WriterSchema>, &'a [u8]), Refusal>;
+type Opened<'a> = Result<(Arc<WriterSchema>, &'a [u8]), Refusal>;
 
 /// Judges records. Cheap to clone; all clones share one schema cache.
 #[derive(Clone)]
 pub struct Admission {
     schemas: SchemaCache<WriterSchema>,
     retention_seconds: i64,
+    /// Every record was judged before.
+    again: bool,
 }
 
 impl Admission {
@@ -114,13 +116,18 @@ impl Admission {
         Self {
             schemas: SchemaCache::new(registry, &CacheSettings::default(), WriterSchema::parse),
             retention_seconds: i64::try_from(retention.as_secs()).unwrap_or(i64::MAX),
+            again: false,
         }
     }
 
-    /// Admission of what was admitted before: no event is too old. A setting that differs
-    /// between two services must not make them disagree.
+    /// Admission of what was admitted before: no event is too old, as a setting that differs
+    /// between two services must not make them disagree; and every schema was known, so that a
+    /// registry that knows one no more, as one does that is still starting, is asked again.
     pub fn again(registry: RegistryClient) -> Self {
-        Self::new(registry, Duration::MAX)
+        Self {
+            again: true,
+            ..Self::new(registry, Duration::MAX)
+        }
     }
 
     /// Judges a record of a topic of `kind`, from a thread outside of `runtime`.
@@ -134,21 +141,13 @@ impl Admission {
         record: RecordParts<'_>,
     ) -> Result<Verdict, LookupError> {
         judge(kind, record, self.retention_seconds, |reference| {
-            self.schemas.get_blocking(runtime, reference)
-        })
-    }
-
-    /// Opens a record that is no event, such as rollup deltas, likewise.
-    ///
-    /// # Errors
-    /// When the registry cannot be asked: ask again; this is no verdict.
-    pub fn open<'a>(
-        &self,
-        runtime: &Handle,
-        record: RecordParts<'a>,
-    ) -> Result<Opened<'a>, LookupError> {
-        open(record, |reference| {
-            self.schemas.get_blocking(runtime, reference)
+            let found = self.schemas.get_blocking(runtime, reference);
+            match found {
+                Err(error @ LookupError::NotFound) if self.again => {
+                    Err(LookupError::Transient(error.to_string()))
+                }
+                found => found,
+            }
         })
     }
 }

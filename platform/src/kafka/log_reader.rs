@@ -16,8 +16,9 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use schemas::Timestamp;
 
-use super::admission::log_time;
+use super::admission::{RecordParts, log_time};
 use super::client::{KafkaClientConfig, LoggingContext};
+use super::registry::SCHEMA_ID_HEADER;
 
 /// How long the brokers may take for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -72,6 +73,17 @@ impl LogRecord {
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let found = self.headers.iter().find(|(n, _)| n == name)?;
         found.1.as_deref()
+    }
+
+    /// The parts that admission reads.
+    pub fn parts(&self) -> RecordParts<'_> {
+        let schema = self.headers.iter().find(|(n, _)| n == SCHEMA_ID_HEADER);
+        RecordParts {
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            schema_header: schema.map(|(_, value)| value.as_deref().unwrap_or_default()),
+            log_time: self.log_time,
+        }
     }
 
     /// Its size, for bounds of memory.

@@ -28,9 +28,4 @@ impl Delays {
             delays.record_many(Duration::from_micros(micros.unsigned_abs()), records);
         }
     }
-
-    /// They are forgotten untold.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
 }

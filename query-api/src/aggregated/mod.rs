@@ -14,9 +14,9 @@ use axum::{
     extract::{Query as QueryString, State, rejection::QueryRejection},
     routing::get,
 };
-use chrono::Utc;
 use platform::{
     auth::{Identity, may_read_aggregates},
+    clock,
     database::TenantDb,
     http::problem::{Problem, ProblemBody},
     rate_limit::Class,
@@ -87,8 +87,7 @@ pub(crate) async fn aggregated(
     may_read_aggregates(&identity)?;
     state.limiter.admit(&identity, Class::Read, 1).await?;
     let QueryString(pairs) = pairs?;
-    let now = Timestamp::try_from(Utc::now()).map_err(Problem::internal)?;
-    let query = Query::parse(&pairs, now).map_err(params::problem)?;
+    let query = Query::parse(&pairs, clock::now()).map_err(params::problem)?;
 
     let started = Instant::now();
     let read = read_page(&state.database, identity.organization_id, &query);

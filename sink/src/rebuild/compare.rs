@@ -54,12 +54,15 @@ pub(super) type Stored = HashMap<Key, Option<Rollup>>;
 struct Change {
     window: Window,
     write: Vec<RollupRow>,
-    delete: Vec<(Uuid, Key)>,
+    delete: Vec<Key>,
 }
 
-/// What is to be done.
-#[derive(Debug, Default)]
-pub(super) struct Changes(Vec<Change>);
+/// What is to be done to an organization's rollups.
+#[derive(Debug)]
+pub(super) struct Changes {
+    organization_id: Uuid,
+    changes: Vec<Change>,
+}
 
 /// The rollups of an organization whose buckets start in a range.
 pub(super) async fn stored(
@@ -68,7 +71,7 @@ pub(super) async fn stored(
     organization_id: Uuid,
     from: Timestamp,
     to: Timestamp,
-) -> Result<(Uuid, Stored), StoreError> {
+) -> Result<Stored, StoreError> {
     let sql = format!(
         "select scope, bucket_start, series_id, {SELECTED} from flowmeter.rollups_{window} \
          where organization_id = $1 and bucket_start >= $2 and bucket_start < $3"
@@ -89,16 +92,24 @@ pub(super) async fn stored(
         );
         stored.insert(key, RollupColumns::from_row(&row)?.rollup().ok());
     }
-    Ok((organization_id, stored))
+    Ok(stored)
 }
 
 impl Changes {
+    /// None yet.
+    pub(super) fn of(organization_id: Uuid) -> Self {
+        Self {
+            organization_id,
+            changes: Vec::new(),
+        }
+    }
+
     /// Takes note of what differs between rows as they should be and those that are stored.
     pub(super) fn compare(
         &mut self,
         window: Window,
         rows: Vec<RollupRow>,
-        (organization_id, mut stored): (Uuid, Stored),
+        mut stored: Stored,
     ) -> Difference {
         let mut difference = Difference {
             compared: rows.len() as u64,
@@ -123,12 +134,11 @@ impl Changes {
             }
             write.push(row);
         }
-        let surplus = stored.into_keys().map(|key| (organization_id, key));
-        let delete: Vec<_> = surplus.collect();
+        let delete: Vec<Key> = stored.into_keys().collect();
         difference.surplus = delete.len() as u64;
         difference.compared += difference.surplus;
         if !write.is_empty() || !delete.is_empty() {
-            self.0.push(Change {
+            self.changes.push(Change {
                 window,
                 write,
                 delete,
@@ -139,9 +149,16 @@ impl Changes {
 
     /// Makes the tables as they should be.
     pub(super) async fn write(self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        for change in self.0 {
+        for change in self.changes {
             rollups::replace(&mut *connection, change.window, &change.write).await?;
-            delete(&mut *connection, change.window, &change.delete).await?;
+            let organization_id = self.organization_id;
+            delete(
+                &mut *connection,
+                change.window,
+                organization_id,
+                &change.delete,
+            )
+            .await?;
         }
         Ok(())
     }
@@ -150,23 +167,24 @@ impl Changes {
 async fn delete(
     connection: &mut PgConnection,
     window: Window,
-    keys: &[(Uuid, Key)],
+    organization_id: Uuid,
+    keys: &[Key],
 ) -> sqlx::Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
     let sql = format!(
         "delete from flowmeter.rollups_{window} r \
-         using unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[]) \
-            as k(organization_id, scope, bucket_start, series_id) \
-         where r.organization_id = k.organization_id and r.scope = k.scope \
+         using unnest($2::text[], $3::timestamptz[], $4::uuid[]) \
+            as k(scope, bucket_start, series_id) \
+         where r.organization_id = $1 and r.scope = k.scope \
             and r.bucket_start = k.bucket_start and r.series_id = k.series_id"
     );
     sqlx::query(AssertSqlSafe(sql))
-        .bind(keys.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(keys.iter().map(|(_, k)| k.0.as_str()).collect::<Vec<_>>())
-        .bind(keys.iter().map(|(_, k)| k.1).collect::<Vec<_>>())
-        .bind(keys.iter().map(|(_, k)| k.2).collect::<Vec<_>>())
+        .bind(organization_id)
+        .bind(keys.iter().map(|k| k.0.as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|k| k.1).collect::<Vec<_>>())
+        .bind(keys.iter().map(|k| k.2).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

@@ -117,7 +117,7 @@ fn command(row: &PgRow, organization_id: Uuid) -> Result<Event, StoreError> {
     Ok(Event::CommandExecution(CommandExecution {
         event_id: Uuid::nil(),
         organization_id,
-        timestamp: instant(row, "timestamp")?,
+        timestamp: instant("timestamp", row.try_get("timestamp")?)?,
         user_id: row.try_get("user_id")?,
         team_id: row.try_get("team_id")?,
         project_id: row.try_get("project_id")?,
@@ -138,7 +138,7 @@ fn agent(row: &PgRow, organization_id: Uuid) -> Result<Event, StoreError> {
     Ok(Event::AgentInteraction(AgentInteraction {
         event_id: Uuid::nil(),
         organization_id,
-        timestamp: instant(row, "timestamp")?,
+        timestamp: instant("timestamp", row.try_get("timestamp")?)?,
         user_id: row.try_get("user_id")?,
         team_id: row.try_get("team_id")?,
         project_id: row.try_get("project_id")?,
@@ -160,7 +160,7 @@ fn metric(row: &PgRow, organization_id: Uuid) -> Result<Event, StoreError> {
     Ok(Event::ProductivityMetric(ProductivityMetric {
         event_id: Uuid::nil(),
         organization_id,
-        timestamp: instant(row, "timestamp")?,
+        timestamp: instant("timestamp", row.try_get("timestamp")?)?,
         user_id: row.try_get("user_id")?,
         team_id: row.try_get("team_id")?,
         project_id: row.try_get("project_id")?,
@@ -181,15 +181,14 @@ fn session(row: &PgRow, organization_id: Uuid) -> Result<Event, StoreError> {
     .into_iter()
     .find(|k| k.as_str() == kind)
     .ok_or_else(|| corrupt("kind"))?;
-    let optional = |column: &str| -> Result<Option<Timestamp>, StoreError> {
+    let optional = |column: &'static str| -> Result<Option<Timestamp>, StoreError> {
         let at: Option<DateTime<Utc>> = row.try_get(column)?;
-        at.map(|at| Timestamp::try_from(at).map_err(|_| corrupt("session_start")))
-            .transpose()
+        at.map(|at| instant(column, at)).transpose()
     };
     Ok(Event::UserSession(UserSession {
         event_id: Uuid::nil(),
         organization_id,
-        timestamp: instant(row, "timestamp")?,
+        timestamp: instant("timestamp", row.try_get("timestamp")?)?,
         user_id: row.try_get("user_id")?,
         team_id: row.try_get("team_id")?,
         project_id: row.try_get("project_id")?,
@@ -205,9 +204,8 @@ fn session(row: &PgRow, organization_id: Uuid) -> Result<Event, StoreError> {
     }))
 }
 
-fn instant(row: &PgRow, column: &str) -> Result<Timestamp, StoreError> {
-    let at: DateTime<Utc> = row.try_get(column)?;
-    Timestamp::try_from(at).map_err(|_| corrupt("timestamp"))
+fn instant(column: &'static str, at: DateTime<Utc>) -> Result<Timestamp, StoreError> {
+    Timestamp::try_from(at).map_err(|_| corrupt(column))
 }
 
 fn status(row: &PgRow) -> Result<Status, StoreError> {

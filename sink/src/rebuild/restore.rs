@@ -4,14 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use platform::kafka::{
-    admission::{Admission, RecordParts, Verdict},
     client::KafkaClientConfig,
     log_reader::{LogReader, LogRecord, Step},
-    registry::{RegistryClient, SCHEMA_ID_HEADER},
 };
-use schemas::{EventKind, Source, Topics};
+use schemas::{EventKind, Source};
 use sqlx::{AssertSqlSafe, PgPool};
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -19,6 +16,7 @@ use super::{Rebuild, RebuildError};
 use crate::{
     SinkConfig,
     batch::{Batch, Item, RawEvent},
+    decode::Decoder,
     expand::expand,
     store::Store,
 };
@@ -29,8 +27,8 @@ const AT_ONCE: usize = 2_000;
 const AHEAD_SECONDS: i64 = 5 * 60;
 
 /// Writes the events of the range that the sink has read from the log and that are not in
-/// their tables, with what they add to rollups, and gives how many they were. `progress` is
-/// told how many records were read and how many events restored, and may end it.
+/// their tables, with what they add to rollups. `progress` is told how many records were read
+/// and how many events restored, and may end it; then `false` is given.
 ///
 /// Nothing after the sink's cursors is touched: that is the sink's to write.
 pub(super) async fn restore(
@@ -38,8 +36,9 @@ pub(super) async fn restore(
     pool: &PgPool,
     request: &Rebuild,
     mut progress: impl FnMut(u64, u64) -> bool,
-) -> Result<u64, RebuildError> {
-    let topic = Topics::new(config.kafka.topic_prefix.as_str()).admitted();
+) -> Result<bool, RebuildError> {
+    let decoder = Decoder::connect(config).map_err(RebuildError::Registry)?;
+    let topic = decoder.topics.admitted();
     let cursors: Vec<(i32, i64)> = sqlx::query_as(
         "select partition, next_offset from flowmeter.cursors where consumer = $1 and topic = $2",
     )
@@ -48,36 +47,35 @@ pub(super) async fn restore(
     .fetch_all(pool)
     .await
     .map_err(crate::store::StoreError::from)?;
-    let registry = RegistryClient::connect(&config.kafka).map_err(RebuildError::Registry)?;
     let (sender, mut events) = mpsc::channel(4);
     let reader = Reader {
         client: KafkaClientConfig::from(&config.kafka),
         group: config.group(),
         topic,
-        admission: Admission::again(registry),
-        runtime: Handle::current(),
+        decoder,
         request: request.clone(),
         ends: cursors.into_iter().collect(),
         sender,
     };
     let reading = tokio::task::spawn_blocking(move || reader.read());
     let store = Store::of(pool.clone(), config.group());
-    let mut restored = 0;
+    let (mut restored, mut goes_on) = (0, true);
     while let Some((read, found)) = events.recv().await {
-        let missing = missing(pool, found).await?;
+        let mut missing = missing(pool, found).await?;
         restored += missing.events.len() as u64;
         if !missing.events.is_empty() {
-            let tables = expand(&config.windows, missing.deltas.clone());
+            let tables = expand(&config.windows, std::mem::take(&mut missing.deltas));
             store.write(&missing, &tables, &[]).await?;
         }
-        if !progress(read, restored) {
+        goes_on = progress(read, restored);
+        if !goes_on {
             break;
         }
     }
     // The reader ends when nobody takes what it reads.
     drop(events);
     reading.await.map_err(|_| RebuildError::ReaderPanicked)??;
-    Ok(restored)
+    Ok(goes_on)
 }
 
 /// Reads on a thread of its own, since the registry is asked from outside of the runtime.
@@ -85,8 +83,7 @@ struct Reader {
     client: KafkaClientConfig,
     group: String,
     topic: String,
-    admission: Admission,
-    runtime: Handle,
+    decoder: Decoder,
     request: Rebuild,
     /// The sink's cursors, by partition.
     ends: BTreeMap<i32, i64>,
@@ -121,25 +118,16 @@ impl Reader {
 
     /// The event of a record, if it has one, and one of the range.
     fn event(&self, record: &LogRecord) -> Result<Option<RawEvent>, RebuildError> {
-        let Ok(source) = Source::from_header(record.header(Source::HEADER)) else {
+        let source = Source::from_header(record.header(Source::HEADER));
+        let Ok(raw) = self.decoder.event(source, record.parts())? else {
+            // A watermark, or what the sink has kept as a dead letter.
             return Ok(None);
         };
-        let parts = RecordParts {
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-            schema_header: record.header(SCHEMA_ID_HEADER),
-            log_time: source.log_time,
-        };
-        let verdict = self.admission.judge(&self.runtime, source.kind, parts)?;
-        let Verdict::Admitted(event) = verdict else {
-            // The sink has kept it as a dead letter.
-            return Ok(None);
-        };
-        let common = event.common();
+        let common = raw.event.common();
         let organization = self.request.organization;
         let is_wanted = (self.request.from..self.request.to).contains(&common.timestamp)
             && organization.is_none_or(|id| id == common.organization_id);
-        Ok(is_wanted.then_some(RawEvent { event, source }))
+        Ok(is_wanted.then_some(raw))
     }
 
     /// `false` when nobody takes them any more.

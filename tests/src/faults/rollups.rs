@@ -2,13 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgPool, Row};
 
-const WINDOWS: [(&str, &str); 5] = [
-    ("1m", "1 minute"),
-    ("5m", "5 minutes"),
-    ("15m", "15 minutes"),
-    ("1h", "1 hour"),
-    ("1d", "1 day"),
-];
+use crate::rollups_equal_raw::WINDOWS;
 
 /// What a rollup says, in the same words of raw rows and of stored ones.
 const COLUMNS: &str = "organization_id, scope, bucket_start, kind, name, model, \
