@@ -1,12 +1,15 @@
 //! The partitions that are read, and how far. No I/O.
 
+mod reading;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use platform::kafka::admission::{Deduplicator, Sighting};
+use platform::kafka::admission::Deduplicator;
 use platform::kafka::consumer::{Committed, TopicPartition};
-use schemas::{Event, Timestamp, Window};
+use schemas::{Timestamp, Window};
 
+pub(crate) use self::reading::{Part, Reading};
 use crate::refusals::{RefusalLimit, Refusals};
 
 /// The partitions of one session. Dropped with them: what is known of a partition is no
@@ -19,22 +22,6 @@ pub(crate) struct Partitions {
     reading: BTreeMap<TopicPartition, Reading>,
 }
 
-#[derive(Debug)]
-struct Reading {
-    /// The first record that was not counted before. Those up to it are read for their ids.
-    first: i64,
-    /// Which of those were refused.
-    refused_before: BTreeSet<i64>,
-    seen: Deduplicator,
-    refusals: Refusals,
-    /// The next offset and the last log time, if not committed.
-    uncommitted: Option<(i64, Timestamp)>,
-    /// The log time up to which there is nothing more to read.
-    until: Option<Timestamp>,
-    /// The watermark that was published last.
-    published: Option<Timestamp>,
-}
-
 /// Where reading is to be committed: the next offset, and the last record's log time as the
 /// note beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,17 +29,6 @@ pub(crate) struct Position {
     pub(crate) partition: TopicPartition,
     pub(crate) next: i64,
     pub(crate) note: String,
-}
-
-/// How a session is to take a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// It was counted before, and is read for its id.
-    Known,
-    /// It was refused before, whatever would be said of it now.
-    Refused,
-    /// It is new.
-    New,
 }
 
 impl Partitions {
@@ -83,15 +59,9 @@ impl Partitions {
         first: i64,
         refused_before: BTreeSet<i64>,
     ) {
-        let reading = Reading {
-            first,
-            refused_before,
-            seen: Deduplicator::new(self.horizon),
-            refusals: Refusals::new(self.limit),
-            uncommitted: None,
-            until: None,
-            published: None,
-        };
+        let seen = Deduplicator::new(self.horizon);
+        let refusals = Refusals::new(self.limit);
+        let reading = Reading::new(first, refused_before, seen, refusals);
         self.reading.insert(partition, reading);
     }
 
@@ -102,51 +72,9 @@ impl Partitions {
         }
     }
 
-    /// How the record at `offset` is to be taken. `None`: the partition is none of ours.
-    pub(crate) fn part(&self, partition: &TopicPartition, offset: i64) -> Option<Part> {
-        let reading = self.reading.get(partition)?;
-        Some(if reading.refused_before.contains(&offset) {
-            Part::Refused
-        } else if offset < reading.first {
-            Part::Known
-        } else {
-            Part::New
-        })
-    }
-
-    /// Whether refusing one more record of a partition were too many, and how many of its last
-    /// records were.
-    pub(crate) fn too_many_refused(&self, partition: &TopicPartition) -> Option<(usize, usize)> {
-        let refusals = &self.reading.get(partition)?.refusals;
-        refusals.would_exceed().then(|| refusals.share())
-    }
-
-    /// Takes note that a record was read, and whether it was refused.
-    pub(crate) fn read(
-        &mut self,
-        partition: &TopicPartition,
-        offset: i64,
-        log_time: Timestamp,
-        refused: bool,
-    ) {
-        if let Some(reading) = self.reading.get_mut(partition) {
-            reading.refusals.take(refused);
-            reading.reached(log_time);
-            if offset >= reading.first {
-                reading.uncommitted = Some((offset + 1, log_time));
-            }
-        }
-    }
-
-    /// What the id of a sound event of a partition of ours says.
-    pub(crate) fn see(
-        &mut self,
-        partition: &TopicPartition,
-        event: &Event,
-        log_time: Timestamp,
-    ) -> Sighting {
-        let reading = self.reading.get_mut(partition);
-        reading.map_or(Sighting::First, |r| r.seen.see(event, log_time))
+    /// A partition of ours.
+    pub(crate) fn reading(&mut self, partition: &TopicPartition) -> Option<&mut Reading> {
+        self.reading.get_mut(partition)
     }
 
     /// What is to be committed.
@@ -218,12 +146,6 @@ impl Partitions {
     /// How many ids are known.
     pub(crate) fn ids(&self) -> usize {
         self.reading.values().map(|r| r.seen.len()).sum()
-    }
-}
-
-impl Reading {
-    fn reached(&mut self, log_time: Timestamp) {
-        self.until = self.until.max(Some(log_time));
     }
 }
 

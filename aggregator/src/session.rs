@@ -269,13 +269,13 @@ impl Open<'_> {
         let kind = kind.ok_or_else(|| SessionError::ForeignTopic(record.topic().to_owned()))?;
         let offset = record.offset();
         // Fetched ahead from a partition that is another's by now.
-        let Some(part) = self.partitions.part(partition, offset) else {
+        let Some(reading) = self.partitions.reading(partition) else {
             return Ok(None);
         };
+        let part = reading.part(offset);
         let parts = RecordParts::of(record);
         if part == Part::Refused {
-            self.partitions
-                .read(partition, offset, parts.log_time, true);
+            reading.read(offset, parts.log_time, true);
             return Ok(None);
         }
         let judged = self
@@ -292,7 +292,7 @@ impl Open<'_> {
         let refused = matches!(verdict, Verdict::Refused(_));
         if refused
             && part == Part::New
-            && let Some((count, of)) = self.partitions.too_many_refused(partition)
+            && let Some((count, of)) = reading.too_many_refused()
         {
             error!(
                 %partition, offset, refused = count, of,
@@ -302,13 +302,12 @@ impl Open<'_> {
             );
             return Ok(Some(Cause::BadShare));
         }
-        self.partitions
-            .read(partition, offset, parts.log_time, refused);
+        reading.read(offset, parts.log_time, refused);
         if part == Part::New {
             self.publisher.open()?;
         }
         let sighting = match &verdict {
-            Verdict::Admitted(event) => self.partitions.see(partition, event, parts.log_time),
+            Verdict::Admitted(event) => reading.see(event, parts.log_time),
             Verdict::Refused(_) => Sighting::First,
         };
         match (part, verdict, sighting) {

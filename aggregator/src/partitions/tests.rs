@@ -1,4 +1,6 @@
+use platform::kafka::admission::Sighting;
 use proptest::prelude::*;
+use schemas::Event;
 use schemas::event::CommandExecution;
 use uuid::Uuid;
 
@@ -23,15 +25,27 @@ fn partition() -> TopicPartition {
 fn what_was_counted_before_is_read_and_not_committed_again() {
     let partition = partition();
     let mut partitions = Partitions::new(MINUTE, MINUTE, OFF);
-    assert_eq!(partitions.part(&partition, 1), None);
+    assert!(partitions.reading(&partition).is_none());
     partitions.assign(partition.clone(), 5, [3].into());
-    assert_eq!(partitions.part(&partition, 3), Some(Part::Refused));
-    assert_eq!(partitions.part(&partition, 4), Some(Part::Known));
-    partitions.read(&partition, 4, at(10), false);
+    assert_eq!(
+        partitions.reading(&partition).unwrap().part(3),
+        Part::Refused
+    );
+    assert_eq!(partitions.reading(&partition).unwrap().part(4), Part::Known);
+    partitions
+        .reading(&partition)
+        .unwrap()
+        .read(4, at(10), false);
     assert_eq!(partitions.positions(), []);
-    assert_eq!(partitions.part(&partition, 5), Some(Part::New));
-    partitions.read(&partition, 5, at(20), false);
-    partitions.read(&partition, 7, at(30), true);
+    assert_eq!(partitions.reading(&partition).unwrap().part(5), Part::New);
+    partitions
+        .reading(&partition)
+        .unwrap()
+        .read(5, at(20), false);
+    partitions
+        .reading(&partition)
+        .unwrap()
+        .read(7, at(30), true);
     let position = Position {
         partition: partition.clone(),
         next: 8,
@@ -41,7 +55,7 @@ fn what_was_counted_before_is_read_and_not_committed_again() {
     partitions.committed();
     assert_eq!(partitions.positions(), []);
     partitions.release(std::slice::from_ref(&partition));
-    assert_eq!(partitions.part(&partition, 8), None);
+    assert!(partitions.reading(&partition).is_none());
 }
 
 #[test]
@@ -66,12 +80,18 @@ fn a_watermark_is_published_when_it_passes_a_minute_and_silence_moves_it_too() {
     partitions.assign(partition.clone(), 0, BTreeSet::new());
     assert!(partitions.watermarks().is_empty(), "nothing is known yet");
     assert_eq!(partitions.oldest_watermark(), None);
-    partitions.read(&partition, 0, at(130_000), false);
+    partitions
+        .reading(&partition)
+        .unwrap()
+        .read(0, at(130_000), false);
     let first = partitions.watermarks();
     assert_eq!(first, [(partition.clone(), at(60_000))].into());
     partitions.published(&first);
     assert_eq!(partitions.oldest_watermark(), Some(at(60_000)));
-    partitions.read(&partition, 1, at(179_999), false);
+    partitions
+        .reading(&partition)
+        .unwrap()
+        .read(1, at(179_999), false);
     assert!(partitions.watermarks().is_empty(), "within the same minute");
     assert!(partitions.silent(at(179_999)).is_empty());
     assert_eq!(partitions.silent(at(180_000)), vec![partition.clone()]);
@@ -79,7 +99,10 @@ fn a_watermark_is_published_when_it_passes_a_minute_and_silence_moves_it_too() {
     let second = partitions.watermarks();
     assert_eq!(second, [(partition.clone(), at(120_000))].into());
     // A clock that was set back moves nothing back.
-    partitions.read(&partition, 2, at(100_000), false);
+    partitions
+        .reading(&partition)
+        .unwrap()
+        .read(2, at(100_000), false);
     assert_eq!(partitions.watermarks(), second);
 }
 
@@ -133,16 +156,16 @@ fn session(
     let mut open = Vec::new();
     for (offset, record) in log.iter().enumerate().take(until).skip(from) {
         let (number, log_time) = (offset as i64, at(record.log_time));
-        let part = partitions.part(&partition, number).unwrap();
-        let stops = record.event.is_none()
-            && part == Part::New
-            && partitions.too_many_refused(&partition).is_some();
+        let reading = partitions.reading(&partition).unwrap();
+        let part = reading.part(number);
+        let stops =
+            record.event.is_none() && part == Part::New && reading.too_many_refused().is_some();
         if stops {
             open.push((None, true));
         }
-        partitions.read(&partition, number, log_time, record.event.is_none());
+        reading.read(number, log_time, record.event.is_none());
         let event = record.event.map(|(id, time)| event(id, time));
-        let sighting = event.map(|event| partitions.see(&partition, &event, log_time));
+        let sighting = event.map(|event| reading.see(&event, log_time));
         if part == Part::New {
             if !stops {
                 open.push((sighting, false));

@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 pub use self::deduplicator::{Deduplicator, Sighting};
 use super::registry::{
-    CacheSettings, LookupError, RegistryClient, SCHEMA_ID_HEADER, SchemaCache, SchemaRef, split,
+    CacheSettings, LookupError, RegistryClient, SCHEMA_ID_HEADER, SchemaCache, SchemaRef,
+    SettledRegistry, Unknown, split,
 };
 
 /// What became of a record.
@@ -105,28 +106,27 @@ type Opened<'a> = Result<(Arc<WriterSchema>, &'a [u8]), Refusal>;
 pub struct Admission {
     schemas: SchemaCache<WriterSchema>,
     retention_seconds: i64,
-    /// Every record was judged before.
-    again: bool,
 }
 
 impl Admission {
-    /// Admission with the schemas of a registry; events older than `retention` at their
-    /// record's time are refused.
+    /// Admission with the schemas of a registry, within the runtime; events older than
+    /// `retention` at their record's time are refused. A schema of `registry` must have been
+    /// registered by this client or a clone of it, before one is believed not to exist.
     pub fn new(registry: RegistryClient, retention: Duration) -> Self {
+        let unknown = Unknown::BelievedOf(SettledRegistry::watch(registry.clone()));
         Self {
-            schemas: SchemaCache::new(registry, &CacheSettings::default(), WriterSchema::parse),
+            schemas: schemas(registry, unknown),
             retention_seconds: i64::try_from(retention.as_secs()).unwrap_or(i64::MAX),
-            again: false,
         }
     }
 
     /// Admission of what was admitted before: no event is too old, as a setting that differs
     /// between two services must not make them disagree; and every schema was known, so that a
-    /// registry that knows one no more, as one does that is still starting, is asked again.
+    /// registry that knows one no more is asked again.
     pub fn again(registry: RegistryClient) -> Self {
         Self {
-            again: true,
-            ..Self::new(registry, Duration::MAX)
+            schemas: schemas(registry, Unknown::Doubted),
+            retention_seconds: i64::MAX,
         }
     }
 
@@ -141,15 +141,18 @@ impl Admission {
         record: RecordParts<'_>,
     ) -> Result<Verdict, LookupError> {
         judge(kind, record, self.retention_seconds, |reference| {
-            let found = self.schemas.get_blocking(runtime, reference);
-            match found {
-                Err(error @ LookupError::NotFound) if self.again => {
-                    Err(LookupError::Transient(error.to_string()))
-                }
-                found => found,
-            }
+            self.schemas.get_blocking(runtime, reference)
         })
     }
+}
+
+fn schemas(registry: RegistryClient, unknown: Unknown) -> SchemaCache<WriterSchema> {
+    SchemaCache::new(
+        registry,
+        unknown,
+        &CacheSettings::default(),
+        WriterSchema::parse,
+    )
 }
 
 fn open(

@@ -3,8 +3,10 @@
 mod cache;
 mod framing;
 mod limits;
+mod settled;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url};
@@ -15,8 +17,9 @@ use uuid::Uuid;
 
 use crate::config::KafkaConfig;
 
-pub use self::cache::{CacheSettings, SchemaCache};
+pub use self::cache::{CacheSettings, SchemaCache, Unknown};
 pub use self::framing::{FramingError, SCHEMA_ID_HEADER, SchemaRef, frame, split};
+pub use self::settled::SettledRegistry;
 
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// Answers beyond this are not schemas (bytes).
@@ -61,7 +64,12 @@ pub struct RegistryClient {
     /// Without user information.
     base: Url,
     credentials: Option<(String, SecretString)>,
+    /// The schema registered last, or [`NOTHING`].
+    registered: Arc<AtomicI32>,
 }
+
+/// No schema: ids begin with 1.
+const NOTHING: i32 = 0;
 
 #[derive(Deserialize)]
 struct Registered {
@@ -119,6 +127,7 @@ impl RegistryClient {
             http,
             base,
             credentials,
+            registered: Arc::new(AtomicI32::new(NOTHING)),
         })
     }
 
@@ -145,7 +154,14 @@ impl RegistryClient {
         let registered: Registered = serde_json::from_slice(&answer.body).map_err(|error| {
             RegisterError::Transient(format!("an answer without an id: {error}"))
         })?;
+        self.registered.store(registered.id, Ordering::Relaxed);
         Ok(registered.id)
+    }
+
+    /// The id of the schema that this client, or a clone of it, registered last.
+    fn registered(&self) -> Option<i32> {
+        let id = self.registered.load(Ordering::Relaxed);
+        (id != NOTHING).then_some(id)
     }
 
     /// Sets a subject's compatibility, such as `BACKWARD_TRANSITIVE`.

@@ -20,7 +20,7 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
 
 use super::limits::{Bounded, TokenBucket};
-use super::{LookupError, RegistryClient, SchemaRef};
+use super::{LookupError, RegistryClient, SchemaRef, SettledRegistry};
 
 /// Bounds of a [`SchemaCache`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,30 @@ impl Default for CacheSettings {
     }
 }
 
+/// Whether a registry is believed that says that there is no such schema. Where it is not,
+/// that counts as transient.
+#[derive(Clone, Debug)]
+pub enum Unknown {
+    /// Never: every schema that is asked for is known to exist.
+    Doubted,
+    /// Once the registry is settled.
+    BelievedOf(SettledRegistry),
+    /// At once.
+    #[cfg(test)]
+    Believed,
+}
+
+impl Unknown {
+    async fn is_believed(&self) -> bool {
+        match self {
+            Self::Doubted => false,
+            Self::BelievedOf(registry) => registry.is_settled().await,
+            #[cfg(test)]
+            Self::Believed => true,
+        }
+    }
+}
+
 type Looked<T> = Result<Arc<T>, LookupError>;
 type Parse<T> = dyn Fn(&str) -> Result<T, String> + Send + Sync;
 
@@ -67,6 +91,7 @@ impl<T> Clone for SchemaCache<T> {
 
 struct Inner<T> {
     client: RegistryClient,
+    unknown: Unknown,
     parse: Box<Parse<T>>,
     longest_wait: Duration,
     state: Mutex<State<T>>,
@@ -84,6 +109,7 @@ impl<T: Send + Sync + 'static> SchemaCache<T> {
     /// A cache over `client`; `parse` compiles a schema's text, once per schema.
     pub fn new(
         client: RegistryClient,
+        unknown: Unknown,
         settings: &CacheSettings,
         parse: impl Fn(&str) -> Result<T, String> + Send + Sync + 'static,
     ) -> Self {
@@ -96,6 +122,7 @@ impl<T: Send + Sync + 'static> SchemaCache<T> {
         Self {
             inner: Arc::new(Inner {
                 client,
+                unknown,
                 parse: Box::new(parse),
                 longest_wait: settings.longest_wait,
                 state: Mutex::new(state),
@@ -177,11 +204,17 @@ impl<T> Inner<T> {
             SchemaRef::Id(id) => self.client.schema_by_id(id).await,
             SchemaRef::Guid(guid) => self.client.schema_by_guid(guid).await,
         };
-        let looked = text.and_then(|text| {
-            (self.parse)(&text)
-                .map(Arc::new)
-                .map_err(LookupError::Invalid)
-        });
+        let looked = match text {
+            Ok(text) => {
+                let parsed = (self.parse)(&text);
+                parsed.map(Arc::new).map_err(LookupError::Invalid)
+            }
+            Err(error @ LookupError::NotFound) if !self.unknown.is_believed().await => {
+                let message = format!("it says \"{error}\", and may not have read all of them yet");
+                Err(LookupError::Transient(message))
+            }
+            Err(error) => Err(error),
+        };
         self.keep(reference, &looked);
         looked
     }

@@ -53,7 +53,15 @@ async fn fake(
 }
 
 fn cache(client: RegistryClient, settings: &CacheSettings) -> SchemaCache<usize> {
-    SchemaCache::new(client, settings, |text| {
+    doubting_cache(client, Unknown::Believed, settings)
+}
+
+fn doubting_cache(
+    client: RegistryClient,
+    unknown: Unknown,
+    settings: &CacheSettings,
+) -> SchemaCache<usize> {
+    SchemaCache::new(client, unknown, settings, |text| {
         if text == "bad" {
             Err("bad".to_owned())
         } else {
@@ -178,6 +186,59 @@ async fn useless_and_unknown_schemas_are_remembered_and_faults_are_not() {
         assert_eq!(cache.get(SchemaRef::Id(1)).await, first);
         assert_eq!(requests.load(Ordering::SeqCst), requests_of_two, "{status}");
     }
+}
+
+/// As one that reads its store while it answers.
+#[tokio::test]
+async fn a_registry_that_does_not_know_what_it_was_given_is_not_believed() {
+    let (client, requests) = fake("404 X", r#"{"error_code":40403}"#, Duration::ZERO).await;
+    client.registered.store(7, Ordering::Relaxed);
+    let watched = watched(&client);
+    let cache = doubting_cache(
+        client,
+        Unknown::BelievedOf(watched),
+        &CacheSettings::default(),
+    );
+    // More often than one that knows would have to be asked.
+    while requests.load(Ordering::SeqCst) < 100 {
+        let error = cache.get(SchemaRef::Id(8)).await.unwrap_err();
+        assert!(matches!(error, LookupError::Transient(_)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_is_believed_once_it_has_known_for_a_while_what_it_was_given() {
+    let client = real();
+    let subject = format!("t-{}-value", Uuid::new_v4());
+    let watched = watched(&client);
+    let cache = doubting_cache(
+        client.clone(),
+        Unknown::BelievedOf(watched.clone()),
+        &CacheSettings::default(),
+    );
+    let unknown = SchemaRef::Id(i32::MAX);
+    assert!(!watched.is_settled().await, "nothing was registered yet");
+    let error = cache.get(unknown).await.unwrap_err();
+    assert!(matches!(error, LookupError::Transient(_)), "{error}");
+    client.register(&subject, &schema("string")).await.unwrap();
+    let believed = async {
+        while cache.get(unknown).await != Err(LookupError::NotFound) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), believed)
+        .await
+        .unwrap();
+    let removed = client
+        .ask(Method::DELETE, &["subjects", &subject], None)
+        .await
+        .unwrap();
+    assert!(removed.status.is_success());
+}
+
+fn watched(client: &RegistryClient) -> SettledRegistry {
+    let (looks, patience) = (Duration::from_millis(10), Duration::from_millis(100));
+    SettledRegistry::watch_every(looks, patience, client.clone())
 }
 
 #[tokio::test]
