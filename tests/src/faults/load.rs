@@ -291,8 +291,10 @@ impl Sender {
     }
 
     fn remember(&mut self, event: Event) {
-        // Only some, so that they are of different ages.
-        if self.stream.random.random_bool(0.2) {
+        // Only some, so that they are of different ages; and each once, since a batch that holds
+        // an id twice is refused for it.
+        let is_new = self.remembered.iter().all(|it| it.key() != event.key());
+        if self.stream.random.random_bool(0.2) && is_new {
             self.remembered.push_back(event);
         }
         if self.remembered.len() > REMEMBERED {
