@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use platform::kafka::admission::{Deduplicator, Sighting};
 use platform::kafka::consumer::{Committed, TopicPartition};
+use platform::kafka::refusals::{RefusalLimit, Refusals};
 use schemas::{Event, Timestamp, Window};
-
-use crate::refusals::{RefusalLimit, Refusals};
 
 /// The partitions of one session. Dropped with them: what is known of a partition is no
 /// longer true once another member has read on.

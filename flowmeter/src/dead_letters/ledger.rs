@@ -93,6 +93,8 @@ pub(super) struct Ledger {
     letters: BTreeMap<i32, Vec<Letter>>,
     /// Few different texts, in many letters.
     texts: HashSet<Arc<str>>,
+    /// Whose open letter is the sink's.
+    of_sink: HashSet<Position>,
 }
 
 impl Ledger {
@@ -107,10 +109,17 @@ impl Ledger {
     pub(super) fn read(&mut self, topic: &str, record: &LogRecord) {
         match entry(topic, record) {
             Entry::Letter(envelope) => {
+                // A sink that ended before it could commit writes the same letter once more.
+                if envelope.was_admitted() && !self.of_sink.insert(envelope.source()) {
+                    return;
+                }
                 let letter = self.letter(&envelope, record);
                 self.add(letter);
             }
-            Entry::Marker(marker) => self.mark(record.partition, &marker, record.log_time),
+            Entry::Marker(marker) => {
+                self.of_sink.remove(&marker.source);
+                self.mark(record.partition, &marker, record.log_time);
+            }
         }
     }
 
