@@ -274,4 +274,48 @@ mod tests {
         ledger.mark(0, &of_another, at);
         assert_eq!(ledger.into_letters(State::Open, None), [again]);
     }
+
+    #[test]
+    fn a_letter_of_the_sink_that_comes_twice_is_one_until_it_is_replayed() {
+        let envelope = DeadLetter {
+            source_topic: "t".into(),
+            source_partition: 0,
+            source_offset: 5,
+            reason: Reason::RefusedByDatabase.as_str().into(),
+            message: "no".into(),
+            stage: "sink".into(),
+            recorded_at: Timestamp::from_millis(1).unwrap(),
+            event_id: None,
+        };
+        let marker = Replayed {
+            source: envelope.source(),
+            letter_offset: 0,
+        };
+        let other = DeadLetter {
+            reason: Reason::Invalid.as_str().into(),
+            ..envelope.clone()
+        };
+        let [sinks, others] = [envelope.headers(), other.headers()];
+        let marker = marker.headers().to_vec();
+        let mut ledger = Ledger::default();
+        let log = [&sinks, &sinks, &others, &others, &marker, &sinks, &sinks];
+        for (offset, headers) in (0..).zip(log) {
+            let headers = headers.iter().map(|(name, value)| {
+                let value = Some(value.clone().into_bytes());
+                ((*name).to_owned(), value)
+            });
+            let record = LogRecord {
+                partition: 0,
+                offset,
+                log_time: Timestamp::from_millis(offset).unwrap(),
+                key: None,
+                value: None,
+                headers: headers.collect(),
+            };
+            ledger.read("letters", &record);
+        }
+        let letters = ledger.into_letters(State::Open, None);
+        let offsets: Vec<i64> = letters.iter().map(|letter| letter.offset).collect();
+        assert_eq!(offsets, [2, 3, 5]);
+    }
 }
