@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults unit bench fuzz lint deny schemathesis stack down status reset
+.PHONY: help run test test-faults unit bench bench-sink fuzz lint deny schemathesis stack down status reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,10 @@ unit: ## the tests that need no stack
 	cargo test --workspace --locked --lib --bins
 
 bench: ## what an event costs in each stage, in one run
-	cargo bench --package benches --locked
+	cargo bench --package benches --bench stages --locked
+
+bench-sink: ## the sink against a binary COPY of the same rows, on the real parts
+	eval "$$(scripts/stack env)" && cargo bench --package benches --bench sink --locked
 
 fuzz: ## feed every parser of foreign input with hostile bytes, FUZZ_SECONDS (60) each
 	@scripts/fuzz

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use platform::config::{Env, KafkaConfig, ServiceIdentity, data_retention};
-
-use crate::refusals::RefusalLimit;
+use platform::kafka::refusals::RefusalLimit;
 
 /// Settings of the aggregator.
 #[derive(Debug, Clone)]
@@ -49,10 +48,7 @@ impl AggregatorConfig {
                 Duration::from_secs(60),
                 Duration::ZERO..=Duration::from_secs(86_400),
             ),
-            refusal_limit: RefusalLimit {
-                window: env.number("DEAD_LETTER_WINDOW", 1000, 10..=100_000),
-                max_share: env.number("DEAD_LETTER_MAX_SHARE", 0.5, 0.0..=1.0),
-            },
+            refusal_limit: RefusalLimit::from_env(env),
             retention: data_retention(env),
         }
     }

@@ -11,7 +11,6 @@ mod fault;
 mod held;
 mod partitions;
 mod publisher;
-mod refusals;
 mod refused;
 mod session;
 #[cfg(test)]
@@ -29,7 +28,6 @@ use schemas::codec::rollup_schema;
 use tokio::runtime::Handle;
 
 pub use config::AggregatorConfig;
-pub use refusals::RefusalLimit;
 use session::Session;
 
 /// Runs until `shutdown`, then publishes what it holds and leaves the group.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use platform::kafka::admission::Deduplicator;
 use platform::kafka::consumer::{Committed, TopicPartition};
+use platform::kafka::refusals::{RefusalLimit, Refusals};
 use schemas::{Timestamp, Window};
 
 pub(crate) use self::reading::{Part, Reading};
-use crate::refusals::{RefusalLimit, Refusals};
 
 /// The partitions of one session. Dropped with them: what is known of a partition is no
 /// longer true once another member has read on.

@@ -42,8 +42,9 @@ pub(crate) fn refused_since(
             Step::Waiting => continue,
             Step::End => return Ok(refused),
         };
-        // A marker of a replay is no letter.
-        let Ok(letter) = DeadLetter::from_headers(|name| record.header(name)) else {
+        // A marker of a replay is no letter, and what the sink refused was counted here.
+        let letter = DeadLetter::from_headers(|name| record.header(name));
+        let Some(letter) = letter.ok().filter(|letter| !letter.was_admitted()) else {
             continue;
         };
         let source = TopicPartition::new(letter.source_topic, letter.source_partition);

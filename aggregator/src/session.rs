@@ -11,6 +11,7 @@ use platform::kafka::consumer::{
     Committed, ConsumerError, ConsumerSettings, PartitionConsumer, Polled, TopicPartition,
     start_offset,
 };
+use platform::kafka::refusals::RefusalLimit;
 use platform::kafka::transactions::TransactionalProducer;
 use platform::lifecycle::Shutdown;
 use platform::telemetry::names;
@@ -25,7 +26,6 @@ use crate::fault::SessionError;
 use crate::held::{Cause, HeldRecords};
 use crate::partitions::{Part, Partitions};
 use crate::publisher::Publisher;
-use crate::refusals::RefusalLimit;
 use crate::refused::{Refused, refused_since};
 
 /// The broker ends a transaction that stays open longer, so that a vanished instance holds

@@ -8,6 +8,7 @@ pub mod dead_letters;
 pub mod log_reader;
 pub mod producer;
 pub mod provision;
+pub mod refusals;
 pub mod registry;
 pub mod sessions;
 pub mod sources;

@@ -30,6 +30,8 @@ pub enum Reason {
     ConflictingDuplicate,
     /// A record of a topic of ours does not carry the headers that belong to it.
     MalformedEnvelope,
+    /// The event was admitted, and the database refuses its row or what it adds to rollups.
+    RefusedByDatabase,
 }
 
 impl Reason {
@@ -45,6 +47,7 @@ impl Reason {
             Self::WrongKey => "wrong_key",
             Self::ConflictingDuplicate => "conflicting_duplicate",
             Self::MalformedEnvelope => "malformed_envelope",
+            Self::RefusedByDatabase => "refused_by_database",
         }
     }
 }
@@ -87,6 +90,12 @@ const EVENT_ID: &str = "flowmeter.dead-letter.event-id";
 pub struct MalformedEnvelope(&'static str);
 
 impl DeadLetter {
+    /// Whether its event was admitted and counts for all but the database, so that it belongs
+    /// back where it was refused: among the admitted events.
+    pub fn was_admitted(&self) -> bool {
+        self.reason == Reason::RefusedByDatabase.as_str()
+    }
+
     /// Longest message, in bytes, so that an envelope stays small.
     pub const MAX_MESSAGE_BYTES: usize = 4096;
 

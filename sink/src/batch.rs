@@ -1,21 +1,63 @@
 //! What is held until the next transaction.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
 use platform::telemetry::delays::Delays;
-use schemas::{Event, EventKind, Rollup, Source, Timestamp, Watermarks, Window, rollup::Series};
+use schemas::{
+    Event, EventKind, Rollup, Source, Timestamp, Watermarks, Window, dead_letter::Position,
+    rollup::Series,
+};
 use uuid::Uuid;
 
-use crate::store::{DeadLetterRow, ReplayedRow};
+use crate::{
+    letters::Content,
+    store::{DeadLetterRow, ReplayedRow},
+};
 
-/// An admitted event, and where in the log it was.
+/// An admitted event, where in the log it was, and its record there.
 #[derive(Debug, Clone)]
 pub(crate) struct RawEvent {
     pub(crate) event: Event,
     pub(crate) source: Source,
+    pub(crate) content: Content,
+}
+
+impl RawEvent {
+    pub(crate) fn organization_id(&self) -> Uuid {
+        self.event.common().organization_id
+    }
+}
+
+/// What events add to the minutes of their finest series: when catching up, most share one.
+#[derive(Debug, Default)]
+pub(crate) struct Deltas(HashMap<(Uuid, Timestamp, Series), Rollup>);
+
+impl Deltas {
+    pub(crate) fn of(events: &[RawEvent]) -> Self {
+        let mut deltas = Self::default();
+        events.iter().for_each(|raw| deltas.add(&raw.event));
+        deltas
+    }
+
+    fn add(&mut self, event: &Event) {
+        let common = event.common();
+        let minute = Window::M1.start(common.timestamp);
+        let key = (common.organization_id, minute, Series::of(event));
+        self.0.entry(key).or_default().merge(&Rollup::of(event));
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl From<Deltas> for HashMap<(Uuid, Timestamp, Series), Rollup> {
+    fn from(deltas: Deltas) -> Self {
+        deltas.0
+    }
 }
 
 /// What became of a record.
@@ -37,10 +79,10 @@ pub(crate) type WatermarkRows = BTreeMap<(EventKind, i32, i32), (Timestamp, i32)
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) events: Vec<RawEvent>,
-    /// What the events add to the minutes of their finest series: when catching up, most
-    /// share one.
-    pub(crate) deltas: HashMap<(Uuid, Timestamp, Series), Rollup>,
+    pub(crate) deltas: Deltas,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
+    /// Whose letter is among these, is the sink's own, and is open.
+    of_sink: HashSet<Position>,
     pub(crate) replayed: Vec<ReplayedRow>,
     pub(crate) watermarks: WatermarkRows,
     /// How long the events took until they are stored.
@@ -60,15 +102,19 @@ impl Batch {
         match item {
             Item::Event(event) => {
                 self.delays.add(event.source.log_time);
-                let common = event.event.common();
-                let minute = Window::M1.start(common.timestamp);
-                let key = (common.organization_id, minute, Series::of(&event.event));
-                let sum = self.deltas.entry(key).or_default();
-                sum.merge(&Rollup::of(&event.event));
+                self.deltas.add(&event.event);
                 self.events.push(event);
             }
-            Item::DeadLetter(row) => self.dead_letters.push(row),
-            Item::Replayed(row) => self.replayed.push(row),
+            Item::DeadLetter(row) => {
+                let letter = &row.letter;
+                if !letter.was_admitted() || self.of_sink.insert(letter.source()) {
+                    self.dead_letters.push(row);
+                }
+            }
+            Item::Replayed(row) => {
+                self.of_sink.remove(&row.marker.source);
+                self.replayed.push(row);
+            }
             Item::Watermarks(partition, told) => {
                 let expected = told.sources.saturating_mul(told.partitions);
                 let expected = i32::try_from(expected).unwrap_or(i32::MAX);
@@ -102,12 +148,13 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Most bytes of keys and values: they grow several times over as rows.
-    const BYTES: usize = 8 << 20;
+    /// Most bytes of keys and values: they grow several times over as rows. Of two batches, the
+    /// one that is read and the one that is written, together 8 MiB.
+    const BYTES: usize = 4 << 20;
     /// How long a first record waits for company.
     const LINGER: Duration = Duration::from_millis(20);
-    /// How long one waits at most while others keep coming at once.
-    const LONGEST: Duration = Duration::from_secs(1);
+    /// How long a poll waits while a batch is on its way, whose end no poll tells.
+    const WATCH: Duration = Duration::from_millis(10);
 
     /// At most `records`, and the product's other bounds.
     pub(crate) fn new(records: usize) -> Self {
@@ -123,33 +170,35 @@ impl Limits {
         }
     }
 
-    /// How long the next poll may wait.
-    pub(crate) fn wait(self, batch: &Batch) -> Duration {
-        if batch.is_empty() {
+    /// How long the next poll may wait; `writing`: another batch is on its way.
+    pub(crate) fn wait(self, batch: &Batch, writing: bool) -> Duration {
+        if writing {
+            Self::WATCH
+        } else if batch.is_empty() {
             Duration::from_millis(100)
         } else {
             Self::LINGER.saturating_sub(batch.age())
         }
     }
 
-    /// Whether the batch is to be written now; `idle`: the last poll brought nothing.
-    ///
-    /// While records keep coming, as long is read as the last write took: a batch costs by
-    /// the rows it touches more than by its events, so under load longer ones are cheaper,
-    /// and without load nobody waits.
-    pub(crate) fn is_due(self, batch: &Batch, idle: bool, last_write: Duration) -> bool {
-        self.is_due_at(batch, batch.age(), idle, last_write)
+    /// Whether nothing more is to be read into it.
+    pub(crate) fn is_full(self, batch: &Batch) -> bool {
+        batch.records >= self.records
+            || batch.deltas.len() >= self.deltas
+            || batch.bytes >= Self::BYTES
     }
 
-    fn is_due_at(self, batch: &Batch, age: Duration, idle: bool, last_write: Duration) -> bool {
-        if batch.is_empty() {
-            return false;
-        }
-        let patience = last_write.clamp(Self::LINGER, Self::LONGEST);
-        let full = batch.records >= self.records
-            || batch.deltas.len() >= self.deltas
-            || batch.bytes >= Self::BYTES;
-        full || age >= patience || (idle && age >= Self::LINGER)
+    /// Whether the batch is to be written, as soon as no other is on its way.
+    ///
+    /// So while records keep coming, as long is read as the last write takes: a batch costs by
+    /// the rows it touches more than by its events, so under load longer ones are cheaper,
+    /// and without load nobody waits.
+    pub(crate) fn is_due(self, batch: &Batch) -> bool {
+        self.is_due_at(batch, batch.age())
+    }
+
+    fn is_due_at(self, batch: &Batch, age: Duration) -> bool {
+        !batch.is_empty() && (self.is_full(batch) || age >= Self::LINGER)
     }
 }
 
@@ -158,24 +207,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_grows_while_records_come_at_once() {
+    fn a_batch_waits_for_company_unless_it_is_full() {
         let limits = Limits::new(100);
-        let due = |records, bytes, millis, idle| {
+        let due = |records, bytes, millis| {
             let batch = Batch {
                 records,
                 bytes,
                 ..Batch::default()
             };
-            let last_write = Duration::from_millis(400);
-            limits.is_due_at(&batch, Duration::from_millis(millis), idle, last_write)
+            limits.is_due_at(&batch, Duration::from_millis(millis))
         };
-        assert!(!due(0, 0, 5000, true), "nothing to write");
-        assert!(!due(1, 10, 5, true), "others may come");
-        assert!(due(1, 10, 20, true));
-        assert!(!due(99, 10, 300, false), "more is there already");
-        assert!(due(99, 10, 400, false));
-        assert!(due(100, 10, 0, false));
-        assert!(due(1, 8 << 20, 0, false));
+        assert!(!due(0, 0, 5000), "nothing to write");
+        assert!(!due(99, 10, 19), "others may come");
+        assert!(due(1, 10, 20));
+        assert!(due(100, 10, 0));
+        assert!(due(1, Limits::BYTES, 0));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The settings of the sink.
 
-use platform::config::{DatabaseConfig, Env, KafkaConfig};
+use platform::{
+    config::{DatabaseConfig, Env, KafkaConfig},
+    kafka::refusals::RefusalLimit,
+};
 use schemas::Window;
 
 /// The settings of the sink.
@@ -16,6 +19,9 @@ pub struct SinkConfig {
     /// grows while records are there at once, so this matters when catching up, where deltas
     /// of the same row combine.
     pub batch_records: usize,
+    /// `DEAD_LETTER_MAX_SHARE`, default 0.5, of the last `DEAD_LETTER_WINDOW`, default 1000,
+    /// events: when the database refuses more of them, nothing is written until it does not.
+    pub refusal_limit: RefusalLimit,
 }
 
 impl SinkConfig {
@@ -27,6 +33,7 @@ impl SinkConfig {
             database: DatabaseConfig::from_env(env),
             windows: windows.unwrap_or_default(),
             batch_records: env.number("SINK_BATCH_RECORDS", 20_000, 1..=1_000_000),
+            refusal_limit: RefusalLimit::from_env(env),
         }
     }
 

@@ -55,6 +55,11 @@ impl Cursors {
         }
     }
 
+    /// Which partitions are ours.
+    pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
+        self.0.keys().cloned().collect()
+    }
+
     /// A record was read. `false` when it is none of ours: not assigned, or read before.
     pub(crate) fn read(&mut self, partition: &TopicPartition, offset: i64) -> bool {
         match self.0.get_mut(partition) {

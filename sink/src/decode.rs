@@ -7,9 +7,12 @@ use platform::kafka::{
     registry::{LookupError, RegistryClient},
     sources::source_of,
 };
-use rdkafka::{Message, message::Headers};
+use rdkafka::{
+    Message,
+    message::{Headers, OwnedHeaders},
+};
 use schemas::{
-    Source, Topics, Watermarks, client,
+    Event, Source, Topics, Watermarks, client,
     dead_letter::{DeadLetter, Reason, organization_of},
     source::MalformedSource,
 };
@@ -20,11 +23,12 @@ use uuid::Uuid;
 use crate::{
     SinkConfig,
     batch::{Item, RawEvent},
+    letters::Content,
     store::{DeadLetterRow, ReplayedRow},
 };
 
 /// The stage of the dead letters that are made here.
-const STAGE: &str = "sink";
+pub(crate) const STAGE: &str = "sink";
 
 /// Finds out what a record means, on the sink's thread.
 #[derive(Clone)]
@@ -54,9 +58,17 @@ impl Decoder {
         }
         let item = match watermarks(record) {
             Some(told) => told.map(|told| Item::Watermarks(record.partition(), told)),
-            None => self
-                .event(source_of(record), RecordParts::of(record))?
-                .map(Item::Event),
+            None => {
+                self.event(source_of(record), RecordParts::of(record))?
+                    .map(|(event, source)| {
+                        let content = content(record);
+                        Item::Event(RawEvent {
+                            event,
+                            source,
+                            content,
+                        })
+                    })
+            }
         };
         Ok(item.unwrap_or_else(|refusal| {
             tracing::error!(
@@ -77,7 +89,7 @@ impl Decoder {
         &self,
         source: Result<Source, MalformedSource>,
         parts: RecordParts<'_>,
-    ) -> Result<Result<RawEvent, Refusal>, LookupError> {
+    ) -> Result<Result<(Event, Source), Refusal>, LookupError> {
         let source = match source {
             Ok(source) => source,
             Err(error) => return Ok(Err(Refusal::new(Reason::MalformedEnvelope, error))),
@@ -88,9 +100,23 @@ impl Decoder {
         };
         let verdict = self.admission.judge(&self.runtime, source.kind, parts)?;
         Ok(match verdict {
-            Verdict::Admitted(event) => Ok(RawEvent { event, source }),
+            Verdict::Admitted(event) => Ok((event, source)),
             Verdict::Refused(refusal) => Err(refusal),
         })
+    }
+}
+
+/// What the record of an admitted event was in its own topic.
+fn content(record: &impl Message) -> Content {
+    let headers = record.headers().into_iter().flat_map(Headers::iter);
+    Content {
+        key: record.key().map(<[u8]>::to_vec),
+        value: record.payload().map(<[u8]>::to_vec),
+        headers: headers
+            .filter(|header| header.key != Source::HEADER)
+            .fold(None, |owned, header| {
+                Some(owned.unwrap_or_else(OwnedHeaders::new).insert(header))
+            }),
     }
 }
 

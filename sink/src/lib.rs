@@ -2,19 +2,22 @@
 //!
 //! Rows and the next offset of each partition are written in one database transaction. The
 //! offsets in the table `flowmeter.cursors` decide where reading begins; those committed to
-//! Kafka are a hint for lag tools. Whatever goes wrong, the session ends, its unwritten
-//! records are forgotten, and the next one reads them again from the cursors.
+//! Kafka are a hint for lag tools. A database that cannot be written now is tried again, while
+//! the partitions are kept. Whatever else goes wrong, the session ends, its unwritten records
+//! are forgotten, and the next one reads them again from the cursors.
 
 mod batch;
 mod config;
 mod cursors;
 mod decode;
 mod expand;
+mod letters;
 pub mod rebuild;
 mod service;
 mod session;
 mod store;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use self::{config::SinkConfig, service::run};

@@ -60,6 +60,7 @@ impl Service {
                 group: config.group(),
                 topics: decoder.topics.clone(),
                 windows: config.windows.clone(),
+                refusal_limit: config.refusal_limit,
                 decoder,
                 health,
             },
@@ -74,7 +75,7 @@ impl Service {
         let group = self.settings.group.clone();
         let open = Store::open(&self.database, self.password.as_ref(), group);
         let store = runtime.block_on(open)?;
-        let outcome = Session::join(&self.settings, limits, store.clone())
+        let outcome = Session::join(&self.settings, limits, store.clone(), shutdown)
             .and_then(|session| session.run(shutdown));
         runtime.block_on(store.close());
         outcome

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::{counter, histogram};
 use platform::{
     http::health::ComponentHealth,
     kafka::{
@@ -10,11 +9,11 @@ use platform::{
         consumer::{
             ConsumerError, ConsumerSettings, OffsetGone, PartitionConsumer, Polled, TopicPartition,
         },
+        refusals::{RefusalLimit, Refusals},
         registry::LookupError,
         sessions::SessionFault,
     },
     lifecycle::Shutdown,
-    telemetry::names,
 };
 use rdkafka::Message;
 use schemas::{Topics, Window};
@@ -22,14 +21,20 @@ use tokio::runtime::Handle;
 
 use crate::{
     batch::{Batch, Limits},
-    cursors::{Cursors, start},
+    cursors::{CursorMove, Cursors, start},
     decode::Decoder,
-    expand::expand,
+    letters::Letters,
     store::{Store, StoreError},
+    writer::{Way, Writer},
 };
 
 /// How long the brokers may take to tell where a log begins and ends.
 const WATERMARKS: Duration = Duration::from_secs(10);
+/// How long a full batch waits for the one that is written before reading is paused, for which
+/// what was fetched ahead is given up.
+const LULL: Duration = Duration::from_secs(2);
+/// How long a database in trouble may hold up a rebalance or the end.
+const REBALANCE: Duration = Duration::from_secs(5);
 /// How long the group may take to give this instance partitions, before it counts as one
 /// that stands by.
 const STANDBY: Duration = Duration::from_secs(15);
@@ -67,6 +72,11 @@ impl SessionFault for SessionError {
     }
 
     fn reason(&self) -> &'static str {
+        if let Self::Store(error) = self
+            && let Some(trouble) = error.trouble()
+        {
+            return trouble.reason();
+        }
         match self.outcome() {
             "fenced" => "another instance moved a cursor; beginning anew",
             "database" => "the database cannot be written",
@@ -85,6 +95,7 @@ pub(crate) struct Settings {
     pub(crate) group: String,
     pub(crate) topics: Topics,
     pub(crate) windows: Vec<Window>,
+    pub(crate) refusal_limit: RefusalLimit,
     pub(crate) decoder: Decoder,
     pub(crate) health: ComponentHealth,
 }
@@ -94,20 +105,23 @@ pub(crate) struct Session<'a> {
     settings: &'a Settings,
     limits: Limits,
     store: Store,
+    writer: Writer,
     consumer: PartitionConsumer,
     cursors: Cursors,
+    /// What is read while the one before is written.
     batch: Batch,
-    last_write: Duration,
+    paused: bool,
     /// Until it was told that this instance works.
     unproven_since: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
-    /// Joins the group.
+    /// Joins the group. `shutdown` ends the patience with the database, too.
     pub(crate) fn join(
         settings: &'a Settings,
         limits: Limits,
         store: Store,
+        shutdown: &Shutdown,
     ) -> Result<Self, SessionError> {
         let topics = &settings.topics;
         let names = [topics.admitted(), topics.dead_letters()];
@@ -117,14 +131,23 @@ impl<'a> Session<'a> {
             &ConsumerSettings::new(&settings.group),
             &names,
         )?;
+        let (client, group) = (settings.client.clone(), &settings.group);
+        let way = Way {
+            store: store.clone(),
+            windows: settings.windows.clone(),
+            letters: Letters::new(client, group, settings.topics.clone()),
+            refusals: Refusals::new(settings.refusal_limit),
+            health: settings.health.clone(),
+        };
         Ok(Self {
             settings,
             limits,
             store,
+            writer: Writer::new(settings.runtime.clone(), way, shutdown),
             consumer,
             cursors: Cursors::default(),
             batch: Batch::default(),
-            last_write: Duration::ZERO,
+            paused: false,
             unproven_since: Some(Instant::now()),
         })
     }
@@ -132,21 +155,81 @@ impl<'a> Session<'a> {
     /// Reads and writes until asked to end; what is held then is written. After an error it
     /// is forgotten, to be read again.
     pub(crate) fn run(mut self, shutdown: &Shutdown) -> Result<(), SessionError> {
-        let limits = self.limits;
         while !shutdown.is_triggered() {
-            match self.step(limits.wait(&self.batch)) {
-                Ok(idle) if limits.is_due(&self.batch, idle, self.last_write) => self.write()?,
-                Ok(_) => {}
-                Err(error @ SessionError::Registry(_)) => {
+            let wait = self.limits.wait(&self.batch, self.writer.is_busy());
+            if let Err(error) = self.step(wait) {
+                if let SessionError::Registry(_) = error {
                     // What came before is known, and the next session is spared of it.
-                    self.write()?;
-                    return Err(error);
+                    self.drain()?;
                 }
-                Err(error) => return Err(error),
+                return Err(error);
             }
+            self.write_on()?;
             self.prove_standby();
         }
-        self.write()
+        self.drain()
+    }
+
+    /// Writes what is due, unless a batch is still being written. With nothing to be read into,
+    /// it waits for that one, and pauses reading if that takes its time: the database may be
+    /// away for long, and the group must hear of this member meanwhile.
+    fn write_on(&mut self) -> Result<(), SessionError> {
+        let is_full = self.limits.is_full(&self.batch);
+        let wait = if is_full && !self.paused {
+            LULL
+        } else {
+            Duration::ZERO
+        };
+        if let Some(outcome) = self.writer.outcome(wait) {
+            self.written(outcome)?;
+        }
+        if self.writer.is_busy() {
+            if is_full && !self.paused {
+                self.consumer.pause(&self.cursors.partitions())?;
+                self.paused = true;
+            }
+        } else if self.limits.is_due(&self.batch) {
+            self.write();
+        }
+        Ok(())
+    }
+
+    /// Sends what is held on its way.
+    fn write(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        self.writer.start(batch, self.cursors.moves());
+    }
+
+    /// A batch is in the database, or never will be.
+    fn written(
+        &mut self,
+        outcome: Result<Vec<CursorMove>, StoreError>,
+    ) -> Result<(), SessionError> {
+        let moves = outcome?;
+        self.cursors.written(&moves);
+        self.unproven_since = None;
+        let next: Vec<_> = moves.into_iter().map(|m| (m.partition, m.to)).collect();
+        if let Err(error) = self.consumer.commit_hint(&next) {
+            tracing::debug!(%error, "Kafka was not told the offsets");
+        }
+        if std::mem::take(&mut self.paused) {
+            self.consumer.resume(&self.cursors.partitions())?;
+        }
+        Ok(())
+    }
+
+    /// Writes all that is held, or gives up.
+    fn drain(&mut self) -> Result<(), SessionError> {
+        if let Some(outcome) = self.writer.last_outcome(REBALANCE) {
+            self.written(outcome)?;
+        }
+        if !self.batch.is_empty() {
+            self.write();
+            if let Some(outcome) = self.writer.last_outcome(REBALANCE) {
+                self.written(outcome)?;
+            }
+        }
+        Ok(())
     }
 
     /// An instance without partitions, when there are more instances than those, works as
@@ -167,8 +250,8 @@ impl<'a> Session<'a> {
         self.settings.health.up();
     }
 
-    /// Polls once; `true` when that brought no record.
-    fn step(&mut self, wait: Duration) -> Result<bool, SessionError> {
+    /// Polls once.
+    fn step(&mut self, wait: Duration) -> Result<(), SessionError> {
         match self.consumer.poll(wait)? {
             Polled::Record(record) => {
                 let partition = TopicPartition::new(record.topic(), record.partition());
@@ -178,23 +261,22 @@ impl<'a> Session<'a> {
                     let bytes = record.key_len() + record.payload_len();
                     self.batch.add(item, bytes);
                 }
-                return Ok(false);
             }
             Polled::Assigned(partitions) => self.begin(&partitions)?,
             Polled::Revoked(partitions) => {
-                self.write()?;
+                self.drain()?;
                 self.release(&partitions)?;
             }
             Polled::Lost(partitions) => {
                 // Some of what is held may be another's now, and it is not told apart.
-                if !self.batch.is_empty() {
+                if !self.batch.is_empty() || self.writer.is_busy() {
                     return Err(SessionError::Lost);
                 }
                 self.release(&partitions)?;
             }
             Polled::Idle => {}
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Goes on where the database says.
@@ -215,7 +297,13 @@ impl<'a> Session<'a> {
             starts.push((partition.clone(), start));
         }
         self.consumer.accept_assignment(&starts)?;
-        self.up();
+        if self.paused {
+            self.consumer.pause(partitions)?;
+        }
+        // Who is writing knows better.
+        if !self.writer.is_busy() {
+            self.up();
+        }
         tracing::info!(partitions = partitions.len(), "partitions assigned");
         Ok(())
     }
@@ -224,42 +312,6 @@ impl<'a> Session<'a> {
         self.cursors.release(partitions);
         self.consumer.release(partitions)?;
         tracing::info!(partitions = partitions.len(), "partitions released");
-        Ok(())
-    }
-
-    /// Writes what is held.
-    fn write(&mut self) -> Result<(), SessionError> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let began = Instant::now();
-        let deltas = std::mem::take(&mut self.batch.deltas);
-        let tables = expand(&self.settings.windows, deltas);
-        let moves = self.cursors.moves();
-        let written =
-            self.settings
-                .runtime
-                .block_on(self.store.write(&self.batch, &tables, &moves))?;
-        self.cursors.written(&moves);
-        let mut batch = std::mem::take(&mut self.batch);
-        let duration = began.elapsed();
-        self.last_write = duration;
-        histogram!(names::SINK_BATCH_DURATION).record(duration);
-        for (table, rows) in &written {
-            counter!(names::SINK_ROWS, "table" => table.clone()).increment(*rows as u64);
-        }
-        batch.delays.arrived(names::END_TO_END_DELAY);
-        tracing::debug!(
-            records = batch.records,
-            ?duration,
-            ?written,
-            "batch written"
-        );
-        let next: Vec<_> = moves.into_iter().map(|m| (m.partition, m.to)).collect();
-        if let Err(error) = self.consumer.commit_hint(&next) {
-            tracing::debug!(%error, "Kafka was not told the offsets");
-        }
-        self.up();
         Ok(())
     }
 }

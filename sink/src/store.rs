@@ -3,22 +3,28 @@
 mod cursors;
 mod dead_letters;
 mod events;
+mod refused;
 pub(crate) mod rollups;
+mod trouble;
 mod watermarks;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use platform::{
-    database::{DatabaseError, DatabaseUrl, Role, connect},
-    kafka::consumer::TopicPartition,
+    database::{ACQUIRE_TIMEOUT, DatabaseError, DatabaseUrl, Role, connect},
+    kafka::{consumer::TopicPartition, refusals::Refusals, transactions::TransactionError},
 };
 use schemas::Window;
 use secrecy::SecretString;
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 
-pub(crate) use self::dead_letters::{DeadLetterRow, ReplayedRow};
+pub(crate) use self::{
+    dead_letters::{DeadLetterRow, ReplayedRow},
+    refused::RefusedEvent,
+    trouble::Trouble,
+};
 use crate::{
-    batch::Batch,
+    batch::{Batch, RawEvent},
     cursors::{CursorMove, Fenced},
     expand::RollupRow,
 };
@@ -43,6 +49,30 @@ pub(crate) enum StoreError {
     TooLong,
     #[error("a row of {table} holds what no rollup can: {what}")]
     Corrupt { table: String, what: &'static str },
+    #[error("the database refuses a row: {0}")]
+    Refused(#[source] sqlx::Error),
+    #[error("the database refused {refused} of the last {of} rows, and one more: {error}")]
+    TooManyRefused {
+        refused: usize,
+        of: usize,
+        error: sqlx::Error,
+    },
+    #[error("dead letters of refused rows: {0}")]
+    Letters(#[from] TransactionError),
+    #[error("the process ends")]
+    Ending,
+}
+
+impl StoreError {
+    /// What has to pass before the same can succeed; `None` if it never will.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Sql(error) | Self::Connect(DatabaseError::Sql(error)) => Some(Trouble::of(error)),
+            Self::TooManyRefused { .. } => Some(Trouble::TooManyRefused),
+            Self::Letters(_) => Some(Trouble::Letters),
+            _ => None,
+        }
+    }
 }
 
 /// How many rows of which table.
@@ -102,35 +132,104 @@ impl Store {
         tables: &[(Window, Vec<RollupRow>)],
         moves: &[CursorMove],
     ) -> Result<Written, StoreError> {
-        bounded(self.write_unbounded(batch, tables, moves)).await?
+        let write = async {
+            let mut transaction = self.begin(moves).await?;
+            let mut written = insert_events(&mut transaction, &batch.events, tables).await?;
+            insert_others(&mut transaction, batch, &mut written).await?;
+            transaction.commit().await?;
+            Ok(written)
+        };
+        self.explained(bounded(write).await.flatten()).await
     }
 
-    async fn write_unbounded(
+    /// The same without the events that the database refuses, which `bury` is given before
+    /// anything is committed. It may be given them again when this fails and is repeated.
+    pub(crate) async fn write_sound(
         &self,
         batch: &Batch,
-        tables: &[(Window, Vec<RollupRow>)],
+        windows: &[Window],
         moves: &[CursorMove],
+        refusals: &mut Refusals,
+        bury: impl FnOnce(&[RefusedEvent<'_>]) -> Result<(), TransactionError>,
     ) -> Result<Written, StoreError> {
+        let write = async {
+            let mut transaction = self.begin(moves).await?;
+            // Locks of an attempt are given back with it, and the next would take others.
+            let organizations = batch.events.iter().map(RawEvent::organization_id);
+            rollups::lock(&mut transaction, organizations).await?;
+            let (mut written, refused) =
+                refused::insert_sound(&mut transaction, &batch.events, windows, refusals).await?;
+            insert_others(&mut transaction, batch, &mut written).await?;
+            bury(&refused)?;
+            transaction.commit().await?;
+            Ok(written)
+        };
+        self.explained(bounded(write).await.flatten()).await
+    }
+
+    /// Begins a transaction that moves the cursors.
+    async fn begin(
+        &self,
+        moves: &[CursorMove],
+    ) -> Result<Transaction<'static, Postgres>, StoreError> {
         // The merge of rollups reads what others wrote before it got its locks.
         let mut transaction = self
             .pool
             .begin_with("begin isolation level read committed")
             .await?;
         cursors::advance(&mut transaction, &self.consumer, moves).await?;
-        let mut written = events::insert(&mut transaction, &batch.events).await?;
-        // A marker follows its letter in one partition, so the letter is in the table by now.
-        dead_letters::insert(&mut transaction, &batch.dead_letters).await?;
-        dead_letters::mark_replayed(&mut transaction, &batch.replayed).await?;
-        written.insert("dead_letters".to_owned(), batch.dead_letters.len());
-        rollups::merge(&mut transaction, tables).await?;
-        watermarks::advance(&mut transaction, &batch.watermarks).await?;
+        Ok(transaction)
+    }
+
+    /// A pool that gets no connection in time does not say why; a connection does.
+    async fn explained<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if !matches!(result, Err(StoreError::Sql(sqlx::Error::PoolTimedOut))) {
+            return result;
+        }
+        let options = self.pool.connect_options();
+        let asked = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options));
+        match asked.await {
+            Ok(Err(why)) => Err(why.into()),
+            _ => result,
+        }
+    }
+}
+
+/// Inserts events and merges what they add to rollups.
+async fn insert_events(
+    connection: &mut PgConnection,
+    events: &[RawEvent],
+    tables: &[(Window, Vec<RollupRow>)],
+) -> Result<Written, StoreError> {
+    let insert = async {
+        let mut written = events::insert(&mut *connection, events).await?;
+        rollups::merge(&mut *connection, tables).await?;
         for (window, rows) in tables {
             written.insert(format!("rollups_{window}"), rows.len());
         }
-        transaction.commit().await?;
-        written.retain(|_, rows| *rows > 0);
         Ok(written)
-    }
+    };
+    insert.await.map_err(|error| match error {
+        StoreError::Sql(error) if trouble::is_of_row(&error) => StoreError::Refused(error),
+        error => error,
+    })
+}
+
+/// Writes what a batch holds besides events.
+async fn insert_others(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    written: &mut Written,
+) -> Result<(), StoreError> {
+    // A marker follows its letter in one partition, so the letter is in the table by now, or
+    // comes with it; and a letter that repeats one which is replayed is a new one.
+    dead_letters::mark_replayed(&mut *connection, &batch.replayed).await?;
+    dead_letters::insert(&mut *connection, &batch.dead_letters).await?;
+    dead_letters::mark_replayed(&mut *connection, &batch.replayed).await?;
+    watermarks::advance(connection, &batch.watermarks).await?;
+    written.insert("dead_letters".to_owned(), batch.dead_letters.len());
+    written.retain(|_, rows| *rows > 0);
+    Ok(())
 }
 
 async fn bounded<T>(future: impl Future<Output = T>) -> Result<T, StoreError> {

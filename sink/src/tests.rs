@@ -1,5 +1,7 @@
 //! The sink on real Kafka, registry and TimescaleDB.
 
+mod outage;
+mod poison;
 mod replayed;
 mod rivals;
 mod support;

@@ -22,6 +22,8 @@ mod rebuild;
 #[cfg(test)]
 mod receipts;
 #[cfg(test)]
+mod refused_rows;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod rollups_equal_raw;

@@ -25,10 +25,10 @@ use crate::foreign_producers::{Avro, Foreign};
 use crate::pipeline::{Pipeline, eventually};
 
 /// An operator at a terminal.
-struct Operator(KafkaConfig);
+pub(crate) struct Operator(KafkaConfig);
 
 impl Operator {
-    fn of(pipeline: &Pipeline) -> Self {
+    pub(crate) fn of(pipeline: &Pipeline) -> Self {
         Self(KafkaConfig::from_env(&mut pipeline.env()))
     }
 
@@ -44,7 +44,7 @@ impl Operator {
         list(&self.0, &args, &ProgressBar::hidden()).await.unwrap()
     }
 
-    async fn open(&self) -> Vec<Letter> {
+    pub(crate) async fn open(&self) -> Vec<Letter> {
         self.list(State::Open, true).await.letters
     }
 
@@ -56,7 +56,12 @@ impl Operator {
         show(&self.0, &args, &ProgressBar::hidden()).await.unwrap()
     }
 
-    async fn replay(&self, reason: &str, limit: Option<usize>, dry_run: bool) -> ReplayReport {
+    pub(crate) async fn replay(
+        &self,
+        reason: &str,
+        limit: Option<usize>,
+        dry_run: bool,
+    ) -> ReplayReport {
         let filter = FilterArgs {
             reason: vec![reason.to_owned()],
             ..FilterArgs::default()
@@ -106,7 +111,7 @@ async fn end(topic: &str) -> i64 {
     tokio::task::spawn_blocking(read).await.unwrap()
 }
 
-async fn until(pipeline: &Pipeline, query: &'static str, wanted: i64) {
+pub(crate) async fn until(pipeline: &Pipeline, query: &'static str, wanted: i64) {
     eventually(query, || async {
         let found = pipeline.number(query).await;
         assert!(found <= wanted, "{query}: {found} of {wanted}");
@@ -115,10 +120,11 @@ async fn until(pipeline: &Pipeline, query: &'static str, wanted: i64) {
     .await;
 }
 
-const LETTERS: &str = "select count(*) from flowmeter.dead_letters";
-const REPLAYED: &str = "select count(*) from flowmeter.dead_letters where replayed_at is not null";
-const STORED: &str = "select count(*) from flowmeter.command_executions";
-const COUNTED: &str = "select coalesce(sum(event_count), 0)::bigint from flowmeter.rollups_1d \
+pub(crate) const LETTERS: &str = "select count(*) from flowmeter.dead_letters";
+pub(crate) const REPLAYED: &str =
+    "select count(*) from flowmeter.dead_letters where replayed_at is not null";
+pub(crate) const STORED: &str = "select count(*) from flowmeter.command_executions";
+pub(crate) const COUNTED: &str = "select coalesce(sum(event_count), 0)::bigint from flowmeter.rollups_1d \
      where scope = 'organization'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,7 +303,7 @@ async fn half_a_replay(
 }
 
 /// The hours of commands, as the query API has them, are those of the raw rows.
-async fn assert_rollups_equal_raw(pipeline: &Pipeline, organization: Uuid) {
+pub(crate) async fn assert_rollups_equal_raw(pipeline: &Pipeline, organization: Uuid) {
     let client = Client::of(pipeline, organization, Role::Admin);
     let start = (Utc::now() - TimeDelta::days(4)).format("%FT%TZ");
     for (window, interval) in [("1m", "1 minute"), ("1h", "1 hour"), ("1d", "1 day")] {

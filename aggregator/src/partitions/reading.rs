@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use platform::kafka::admission::{Deduplicator, Sighting};
+use platform::kafka::refusals::Refusals;
 use schemas::{Event, Timestamp};
-
-use crate::refusals::Refusals;
 
 /// How a session is to take a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -93,6 +93,8 @@ pub(super) struct Ledger {
     letters: BTreeMap<i32, Vec<Letter>>,
     /// Few different texts, in many letters.
     texts: HashSet<Arc<str>>,
+    /// Whose open letter is the sink's.
+    of_sink: HashSet<Position>,
 }
 
 impl Ledger {
@@ -107,10 +109,17 @@ impl Ledger {
     pub(super) fn read(&mut self, topic: &str, record: &LogRecord) {
         match entry(topic, record) {
             Entry::Letter(envelope) => {
+                // A sink that ended before it could commit writes the same letter once more.
+                if envelope.was_admitted() && !self.of_sink.insert(envelope.source()) {
+                    return;
+                }
                 let letter = self.letter(&envelope, record);
                 self.add(letter);
             }
-            Entry::Marker(marker) => self.mark(record.partition, &marker, record.log_time),
+            Entry::Marker(marker) => {
+                self.of_sink.remove(&marker.source);
+                self.mark(record.partition, &marker, record.log_time);
+            }
         }
     }
 
@@ -264,5 +273,49 @@ mod tests {
         };
         ledger.mark(0, &of_another, at);
         assert_eq!(ledger.into_letters(State::Open, None), [again]);
+    }
+
+    #[test]
+    fn a_letter_of_the_sink_that_comes_twice_is_one_until_it_is_replayed() {
+        let envelope = DeadLetter {
+            source_topic: "t".into(),
+            source_partition: 0,
+            source_offset: 5,
+            reason: Reason::RefusedByDatabase.as_str().into(),
+            message: "no".into(),
+            stage: "sink".into(),
+            recorded_at: Timestamp::from_millis(1).unwrap(),
+            event_id: None,
+        };
+        let marker = Replayed {
+            source: envelope.source(),
+            letter_offset: 0,
+        };
+        let other = DeadLetter {
+            reason: Reason::Invalid.as_str().into(),
+            ..envelope.clone()
+        };
+        let [sinks, others] = [envelope.headers(), other.headers()];
+        let marker = marker.headers().to_vec();
+        let mut ledger = Ledger::default();
+        let log = [&sinks, &sinks, &others, &others, &marker, &sinks, &sinks];
+        for (offset, headers) in (0..).zip(log) {
+            let headers = headers.iter().map(|(name, value)| {
+                let value = Some(value.clone().into_bytes());
+                ((*name).to_owned(), value)
+            });
+            let record = LogRecord {
+                partition: 0,
+                offset,
+                log_time: Timestamp::from_millis(offset).unwrap(),
+                key: None,
+                value: None,
+                headers: headers.collect(),
+            };
+            ledger.read("letters", &record);
+        }
+        let letters = ledger.into_letters(State::Open, None);
+        let offsets: Vec<i64> = letters.iter().map(|letter| letter.offset).collect();
+        assert_eq!(offsets, [2, 3, 5]);
     }
 }

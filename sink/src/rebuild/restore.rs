@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use platform::kafka::{
     client::KafkaClientConfig,
     log_reader::{LogReader, LogRecord, Step},
+    refusals::{RefusalLimit, Refusals},
 };
-use schemas::{EventKind, Source};
+use schemas::{EventKind, Source, Window};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -18,7 +19,8 @@ use crate::{
     batch::{Batch, Item, RawEvent},
     decode::Decoder,
     expand::expand,
-    store::Store,
+    letters::Content,
+    store::{RefusedEvent, Store, StoreError},
 };
 
 /// Events looked up and restored at once.
@@ -46,7 +48,7 @@ pub(super) async fn restore(
     .bind(&topic)
     .fetch_all(pool)
     .await
-    .map_err(crate::store::StoreError::from)?;
+    .map_err(StoreError::from)?;
     let (sender, mut events) = mpsc::channel(4);
     let reader = Reader {
         client: KafkaClientConfig::from(&config.kafka),
@@ -64,8 +66,7 @@ pub(super) async fn restore(
         let mut missing = missing(pool, found).await?;
         restored += missing.events.len() as u64;
         if !missing.events.is_empty() {
-            let tables = expand(&config.windows, std::mem::take(&mut missing.deltas));
-            store.write(&missing, &tables, &[]).await?;
+            restored -= write(&store, &config.windows, &mut missing).await?;
         }
         goes_on = progress(read, restored);
         if !goes_on {
@@ -76,6 +77,28 @@ pub(super) async fn restore(
     drop(events);
     reading.await.map_err(|_| RebuildError::ReaderPanicked)??;
     Ok(goes_on)
+}
+
+/// Writes a batch, and tells how many of its events the database refuses: they are dead letters
+/// of the sink's, whoever finds them missing.
+async fn write(store: &Store, windows: &[Window], batch: &mut Batch) -> Result<u64, StoreError> {
+    let tables = expand(windows, std::mem::take(&mut batch.deltas).into());
+    match store.write(batch, &tables, &[]).await {
+        Err(StoreError::Refused(_)) => {}
+        written => return written.map(|_| 0),
+    }
+    let mut refusals = Refusals::new(RefusalLimit {
+        window: 1,
+        max_share: 1.0,
+    });
+    let mut count = 0;
+    let told = |refused: &[RefusedEvent<'_>]| {
+        count = refused.len() as u64;
+        Ok(())
+    };
+    let sound = store.write_sound(batch, windows, &[], &mut refusals, told);
+    sound.await?;
+    Ok(count)
 }
 
 /// Reads on a thread of its own, since the registry is asked from outside of the runtime.
@@ -119,15 +142,20 @@ impl Reader {
     /// The event of a record, if it has one, and one of the range.
     fn event(&self, record: &LogRecord) -> Result<Option<RawEvent>, RebuildError> {
         let source = Source::from_header(record.header(Source::HEADER));
-        let Ok(raw) = self.decoder.event(source, record.parts())? else {
+        let Ok((event, source)) = self.decoder.event(source, record.parts())? else {
             // A watermark, or what the sink has kept as a dead letter.
             return Ok(None);
         };
-        let common = raw.event.common();
+        let common = event.common();
         let organization = self.request.organization;
         let is_wanted = (self.request.from..self.request.to).contains(&common.timestamp)
             && organization.is_none_or(|id| id == common.organization_id);
-        Ok(is_wanted.then_some(raw))
+        Ok(is_wanted.then(|| RawEvent {
+            event,
+            source,
+            // Of what is refused, the sink has made a dead letter.
+            content: Content::default(),
+        }))
     }
 
     /// `false` when nobody takes them any more.
@@ -161,7 +189,7 @@ async fn missing(pool: &PgPool, found: Vec<RawEvent>) -> Result<Batch, RebuildEr
             .bind(DateTime::<Utc>::from(last))
             .fetch_all(pool)
             .await
-            .map_err(crate::store::StoreError::from)?;
+            .map_err(StoreError::from)?;
         let stored: HashSet<(i32, i64)> = stored.into_iter().collect();
         for event in of_kind() {
             if !stored.contains(&(event.source.partition, event.source.offset)) {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use schemas::Timestamp;
-use schemas::dead_letter::{DeadLetter, Replayed};
+use schemas::dead_letter::{DeadLetter, Reason, Replayed};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -35,7 +35,13 @@ const INSERT: &str = r#"
         $1::timestamptz[], $2::uuid[], $3::text[], $4::integer[], $5::bigint[],
         $6::text[], $7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::text[],
         $12::integer[], $13::bigint[], $14::uuid[], $15::text[]
-    ) as r(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o)"#;
+    ) as r(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o)
+    -- A sink that ended before it could commit writes the same letter once more.
+    where r.g <> $16 or not exists (
+        select from flowmeter.dead_letters d
+        where d.source_topic = r.c and d.source_partition = r.d and d.source_offset = r.e
+          and d.reason = $16 and d.replayed_at is null
+    )"#;
 
 /// A dead letter that was sent again.
 #[derive(Debug)]
@@ -84,6 +90,7 @@ pub(super) async fn insert(
             .bind(column(rows, |r| r.offset))
             .bind(column(rows, |r| r.letter.event_id))
             .bind(column(rows, |r| r.client.as_deref()))
+            .bind(Reason::RefusedByDatabase.as_str())
             .execute(&mut *connection)
             .await?;
     }

@@ -11,6 +11,7 @@ use crate::{
     batch::{Batch, Item, RawEvent},
     cursors::CursorMove,
     expand::{RollupRow, expand},
+    letters::Content,
     store::{Store, StoreError},
 };
 
@@ -37,7 +38,11 @@ fn batch() -> Batch {
             offset: 0,
             log_time: now(),
         };
-        let raw = RawEvent { event, source };
+        let raw = RawEvent {
+            event,
+            source,
+            content: Content::default(),
+        };
         batch.add(Item::Event(raw), 1);
     }
     batch

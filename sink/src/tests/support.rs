@@ -21,7 +21,10 @@ use platform::{
     lifecycle::Shutdown,
     test_support::{TestDatabase, TestTopics, kafka, required_env},
 };
-use rdkafka::TopicPartitionList;
+use rdkafka::{
+    TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+};
 use schemas::{
     Event, EventKind, Rollup, Source, Timestamp, Topics, Usd, Watermarks, Window,
     codec::{encode_event, event_schema},
@@ -98,12 +101,13 @@ impl Pipeline {
 
     /// Starts a sink.
     pub(super) fn start(&self) -> Running {
+        self.start_with(self.config())
+    }
+
+    /// Starts one with settings of the test's own.
+    pub(super) fn start_with(&self, config: SinkConfig) -> Running {
         let (health, shutdown) = (Health::new("sink", "test"), Shutdown::new());
-        let task = tokio::spawn(run(
-            self.config(),
-            health.component("sink"),
-            shutdown.clone(),
-        ));
+        let task = tokio::spawn(run(config, health.component("sink"), shutdown.clone()));
         Running {
             health,
             shutdown,
@@ -129,7 +133,6 @@ impl Pipeline {
     }
 
     fn admitted(&self, event: &Event) -> Admitted {
-        let id = self.ids[&self.topics.events(event.kind())];
         let source = Source {
             kind: event.kind(),
             partition: 0,
@@ -138,9 +141,27 @@ impl Pipeline {
         };
         Admitted {
             key: event.key(),
-            value: frame(id, &encode_event(event).unwrap()),
+            value: self.value(event),
             source: source.to_string(),
         }
+    }
+
+    /// The value of an event's record.
+    pub(super) fn value(&self, event: &Event) -> Vec<u8> {
+        let id = self.ids[&self.topics.events(event.kind())];
+        frame(id, &encode_event(event).unwrap())
+    }
+
+    /// Who is in the sinks' group, by the brokers' names for them.
+    pub(super) async fn members(&self) -> Vec<String> {
+        let group = self.config().group();
+        let ask = move || {
+            let consumer: BaseConsumer = kafka().base().create().unwrap();
+            let groups = consumer.fetch_group_list(Some(&group), PATIENCE).unwrap();
+            let members = groups.groups().iter().flat_map(|group| group.members());
+            members.map(|member| member.id().to_owned()).collect()
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap()
     }
 
     /// An aggregator's way to publish.

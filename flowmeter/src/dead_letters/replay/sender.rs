@@ -7,6 +7,7 @@ use platform::kafka::log_reader::LogRecord;
 use platform::kafka::transactions::{TransactionError, TransactionalProducer};
 use platform::lifecycle::Shutdown;
 use schemas::dead_letter::{DeadLetter, REPLAY_OF, Replayed};
+use schemas::{Source, Topics};
 
 use super::super::Log;
 use super::super::ledger::{Entry, entry};
@@ -144,14 +145,22 @@ impl<'a> Sender<'a> {
         for (letter, record) in batch {
             let source = letter.source();
             let of = source.to_string();
+            let admitted = admitted_source(letter, &self.log.topics);
             let headers = record.headers.iter();
             let own = headers
                 .filter(|(name, _)| !DeadLetter::is_envelope_header(name) && name != REPLAY_OF)
                 .map(|(name, value)| (name.as_str(), value.as_deref()));
-            let headers: Vec<_> = own.chain([(REPLAY_OF, Some(of.as_bytes()))]).collect();
+            let mut headers: Vec<_> = own.chain([(REPLAY_OF, Some(of.as_bytes()))]).collect();
+            let admitted_events = self.log.topics.admitted();
+            let topic = match &admitted {
+                Some(source) => {
+                    headers.push((Source::HEADER, Some(source.as_bytes())));
+                    &admitted_events
+                }
+                None => &letter.source_topic,
+            };
             let (key, value) = (record.key.as_deref(), record.value.as_deref());
-            self.producer
-                .send(&letter.source_topic, key, value, &headers)?;
+            self.producer.send(topic, key, value, &headers)?;
             let marker = Replayed {
                 source,
                 letter_offset: record.offset,
@@ -180,4 +189,17 @@ impl<'a> Sender<'a> {
     pub(super) fn interrupted(&mut self) {
         self.report.interrupted = true;
     }
+}
+
+/// What the header of an admitted event says, if the letter's event was admitted: it goes back
+/// to where the database's refusal met it. In its own topic it would be a duplicate of itself.
+fn admitted_source(letter: &DeadLetter, topics: &Topics) -> Option<String> {
+    let kind = topics.kind_of(&letter.source_topic)?;
+    let source = Source {
+        kind,
+        partition: letter.source_partition,
+        offset: letter.source_offset,
+        log_time: letter.recorded_at,
+    };
+    letter.was_admitted().then(|| source.to_string())
 }

@@ -1,6 +1,8 @@
-//! The share of a partition's last records that was refused. No I/O.
+//! The share of the last records that was refused. No I/O.
 
 use std::collections::VecDeque;
+
+use crate::config::Env;
 
 /// How large a share is too large.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,10 +13,20 @@ pub struct RefusalLimit {
     pub max_share: f64,
 }
 
-/// The last records of a partition. Dead letters lose nothing, but when most records become
+impl RefusalLimit {
+    /// Reads `DEAD_LETTER_WINDOW`, default 1000, and `DEAD_LETTER_MAX_SHARE`, default 0.5.
+    pub fn from_env(env: &mut Env) -> Self {
+        Self {
+            window: env.number("DEAD_LETTER_WINDOW", 1000, 10..=100_000),
+            max_share: env.number("DEAD_LETTER_MAX_SHARE", 0.5, 0.0..=1.0),
+        }
+    }
+}
+
+/// The last records of what is watched. Dead letters lose nothing, but when most records become
 /// some, something is broken that somebody has to look at: a producer, a schema, this service.
-#[derive(Debug)]
-pub(crate) struct Refusals {
+#[derive(Debug, Clone)]
+pub struct Refusals {
     limit: RefusalLimit,
     /// Of the last records, oldest first, whether each was refused.
     last: VecDeque<bool>,
@@ -22,7 +34,9 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    pub(crate) fn new(limit: RefusalLimit) -> Self {
+    /// None yet.
+    #[must_use]
+    pub fn new(limit: RefusalLimit) -> Self {
         Self {
             limit,
             last: VecDeque::new(),
@@ -31,7 +45,7 @@ impl Refusals {
     }
 
     /// Whether one more refusal were too many. Never with fewer records than the window.
-    pub(crate) fn would_exceed(&self) -> bool {
+    pub fn would_exceed(&self) -> bool {
         if self.last.len() + 1 < self.limit.window {
             return false;
         }
@@ -41,7 +55,7 @@ impl Refusals {
     }
 
     /// One more record.
-    pub(crate) fn take(&mut self, refused: bool) {
+    pub fn take(&mut self, refused: bool) {
         if self.last.len() >= self.limit.window && self.last.pop_front() == Some(true) {
             self.refused -= 1;
         }
@@ -50,7 +64,7 @@ impl Refusals {
     }
 
     /// How many of the last records were refused, and how many those are.
-    pub(crate) fn share(&self) -> (usize, usize) {
+    pub fn share(&self) -> (usize, usize) {
         (self.refused, self.last.len())
     }
 }
