@@ -156,7 +156,7 @@ async fn a_role_that_owns_or_reads_tables_is_refused() {
         panic!("the sink's role was let in");
     };
     assert!(
-        matches!(faults[..], [RoleFault::ReadsTables(12, _)]),
+        matches!(faults[..], [RoleFault::ReadsTables(13, _)]),
         "{faults:?}"
     );
 }
