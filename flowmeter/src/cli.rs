@@ -9,6 +9,7 @@ use platform::telemetry::logs;
 use query_api::QueryConfig;
 use sink::SinkConfig;
 
+use crate::jobs::{self, JobsCommand, JobsSettings};
 use crate::service::{HttpService, Worker};
 use crate::{dead_letters, health, load, migrate, rebuild, serve, service, token};
 
@@ -40,6 +41,8 @@ enum Command {
     Sink,
     /// Run the query API
     Query,
+    /// Run the jobs on schedule, or one by hand: retention, reconciliation, health and others
+    Jobs(jobs::JobsArgs),
     /// Create topics, schemas and tables, or bring them up to date
     Migrate,
     /// Print a token to call the HTTP services with
@@ -68,6 +71,16 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             let kafka = configured(KafkaConfig::from_env)?;
             dead_letters::run(args, &kafka).await
         }
+        Command::Jobs(args) => match args.command {
+            None => {
+                let read = |env: &mut Env| Worker::read(env, JobsSettings::from_env);
+                service::jobs(configured(read)?).await
+            }
+            Some(JobsCommand::List) => jobs::list(&configured(JobsSettings::from_env)?).await,
+            Some(JobsCommand::Run { name }) => {
+                jobs::run_by_hand(&name, &configured(JobsSettings::from_env)?).await
+            }
+        },
         Command::Migrate => {
             let config = configured(migrate::MigrateConfig::from_env)?;
             migrate::run(&config).await

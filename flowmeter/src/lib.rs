@@ -5,6 +5,7 @@ pub mod cli;
 pub mod dead_letters;
 mod greeting;
 mod health;
+pub mod jobs;
 pub mod load;
 pub mod migrate;
 pub mod rebuild;

@@ -68,6 +68,7 @@ pub async fn run(config: &MigrateConfig) -> anyhow::Result<()> {
     let options = MigrateOptions {
         api_password: config.database.api_password.clone(),
         sink_password: config.database.sink_password.clone(),
+        jobs_password: config.database.jobs_password.clone(),
     };
     let applied = migrate(&url, &options).await?;
     info!(

@@ -18,8 +18,7 @@ Whole days (UTC) are compared, those that the range touches. Rollups that are as
 say stay untouched, so that a second run changes nothing. Everything may run meanwhile: an
 organization's events wait only while a day of it that differs is written.
 
-Raw rows that retention has removed cannot be counted any more: choose a range that has them
-all, or the rollups of what is gone are removed as well. --dry-run tells beforehand.";
+Days of which retention has removed raw rows are left as they are.";
 
 /// Arguments of `flowmeter rebuild`.
 #[derive(Debug, Clone, Args)]
@@ -58,6 +57,8 @@ pub struct Summary {
     pub days: usize,
     /// Of how many.
     pub of: usize,
+    /// Of these were left as they are, since retention has removed raw rows.
+    pub expired: usize,
     /// Events they have.
     pub events: u64,
     /// Events restored from Kafka.
@@ -81,6 +82,10 @@ impl fmt::Display for Summary {
             "{} of {} days of organizations, {} events, {compared} rollups compared",
             self.days, self.of, self.events
         )?;
+        if self.expired > 0 {
+            let left = self.expired;
+            writeln!(f, "{left} left as they are: retention has removed raw rows")?;
+        }
         if self.restored > 0 {
             writeln!(f, "{} events restored from Kafka", self.restored)?;
         }
@@ -161,8 +166,11 @@ pub async fn recompute(
         };
         summary.days = step.done;
         summary.of = step.of;
-        summary.events += step.events;
-        summary.difference += step.difference;
+        summary.expired += usize::from(step.compared.is_none());
+        let compared = step.compared.unwrap_or_default();
+        let found = compared.difference();
+        summary.events += compared.events;
+        summary.difference += found;
         bar.set_length(step.of as u64);
         bar.set_position(step.done as u64);
         let Difference {
@@ -172,9 +180,9 @@ pub async fn recompute(
             ..
         } = summary.difference;
         bar.set_message(format!("{} differ", missing + wrong + surplus));
-        if !step.difference.is_none() {
+        if !found.is_none() {
             tracing::warn!(
-                organization = %step.organization_id, day = %step.day, difference = ?step.difference,
+                organization = %step.organization_id, day = %step.day, difference = ?found,
                 written = !args.dry_run, "rollups differ from the raw rows"
             );
         }

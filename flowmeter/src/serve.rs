@@ -15,6 +15,7 @@ use query_api::QueryConfig;
 use sink::SinkConfig;
 
 use crate::greeting;
+use crate::jobs::JobsSettings;
 use crate::reference::reference;
 
 /// The version of this build.
@@ -37,6 +38,8 @@ pub struct ServeConfig {
     pub sink: SinkConfig,
     /// Of the query API.
     pub query: QueryConfig,
+    /// Of the jobs; `None` with `JOBS_ENABLED=false`, where others run them.
+    pub jobs: Option<JobsSettings>,
     /// `FLOWMETER_GREETING`: whether to print a token and first steps.
     pub greeting: bool,
 }
@@ -50,6 +53,9 @@ impl ServeConfig {
             aggregator: AggregatorConfig::from_env(env),
             sink: SinkConfig::from_env(env),
             query: QueryConfig::from_env(env),
+            jobs: env
+                .flag("JOBS_ENABLED", true)
+                .then(|| JobsSettings::from_env(env)),
             greeting: env.flag("FLOWMETER_GREETING", false),
         }
     }
@@ -105,6 +111,14 @@ impl Serving {
         );
         let sink = health.component("sink");
         services.spawn("sink", sink::run(config.sink, sink, shutdown.clone()));
+        if let Some(settings) = config.jobs {
+            let health = health.component("jobs");
+            let all = settings.all()?;
+            services.spawn(
+                "jobs",
+                ::jobs::run(settings.jobs, all, health, shutdown.clone()),
+            );
+        }
         services.spawn(
             "http",
             server::serve(listener, router, config.http, shutdown.clone()),

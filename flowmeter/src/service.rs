@@ -12,6 +12,7 @@ use platform::telemetry::metrics::{self, PrometheusHandle};
 use query_api::QueryConfig;
 use sink::SinkConfig;
 
+use crate::jobs::JobsSettings;
 use crate::reference::reference;
 use crate::serve::{DRAIN_BOUND, FLUSH_BOUND, VERSION};
 
@@ -121,5 +122,14 @@ pub(crate) async fn sink(config: Worker<SinkConfig>) -> anyhow::Result<()> {
     let health = process.health.component("sink");
     let running = sink::run(config.service, health, process.shutdown.clone());
     process.services.spawn("sink", running);
+    process.run(config.admin).await
+}
+
+pub(crate) async fn jobs(config: Worker<JobsSettings>) -> anyhow::Result<()> {
+    let mut process = Process::start("jobs")?;
+    let health = process.health.component("jobs");
+    let all = config.service.all()?;
+    let running = ::jobs::run(config.service.jobs, all, health, process.shutdown.clone());
+    process.services.spawn("jobs", running);
     process.run(config.admin).await
 }

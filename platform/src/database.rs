@@ -1,8 +1,8 @@
 //! TimescaleDB: connections by role, migrations, and the tenant's view of the data.
 //!
-//! Three roles share one address. The *owner* (the user of `DATABASE_URL`)
-//! migrates and is used by no service; the *sink* writes the tables; the *API*
-//! reads the views of schema `tenant`, through [`TenantDb`] only.
+//! Four roles share one address. The *owner* (the user of `DATABASE_URL`)
+//! migrates and is used by no service; the *sink* writes the tables; the *jobs* heal rollups
+//! and remove what has expired; the *API* reads the views of schema `tenant`, through [`TenantDb`] only.
 
 mod migrate;
 mod passwords;
@@ -29,6 +29,8 @@ pub enum Role {
     Owner,
     /// `flowmeter_sink`: reads and writes the tables.
     Sink,
+    /// `flowmeter_jobs`: reads the tables, heals rollups, removes what has expired.
+    Jobs,
     /// `flowmeter_api`: reads the views of schema `tenant`.
     Api,
 }
@@ -39,6 +41,7 @@ impl Role {
         match self {
             Role::Owner => None,
             Role::Sink => Some("flowmeter_sink"),
+            Role::Jobs => Some("flowmeter_jobs"),
             Role::Api => Some("flowmeter_api"),
         }
     }
@@ -49,6 +52,7 @@ impl Role {
             // Migrations may rewrite tables.
             Role::Owner => Duration::ZERO,
             Role::Sink => Duration::from_secs(60),
+            Role::Jobs => Duration::from_secs(300),
             Role::Api => Duration::from_secs(10),
         }
     }
@@ -57,7 +61,7 @@ impl Role {
     /// rollups meanwhile, and the group gives one that hangs up after ten seconds.
     fn idle_in_transaction(self) -> Duration {
         match self {
-            Role::Owner | Role::Api => Duration::from_secs(60),
+            Role::Owner | Role::Jobs | Role::Api => Duration::from_secs(60),
             Role::Sink => Duration::from_secs(10),
         }
     }

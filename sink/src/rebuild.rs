@@ -4,10 +4,15 @@
 //! both in one transaction. So one snapshot tells whether they do, and nothing on its way has
 //! to be waited for. What differs is computed anew under the lock that the sink merges an
 //! organization's rollups under, and written.
+//!
+//! Days of which retention has removed raw rows are left as they are.
 
+mod boundaries;
 mod compare;
 mod raw;
 mod restore;
+
+use std::collections::BTreeMap;
 
 use platform::{
     database::{DatabaseUrl, Role, connect},
@@ -15,7 +20,7 @@ use platform::{
 };
 use schemas::{Timestamp, Window};
 use secrecy::ExposeSecret;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 pub use self::compare::Difference;
@@ -67,10 +72,27 @@ pub struct Step {
     pub organization_id: Uuid,
     /// Which day, by its start.
     pub day: Timestamp,
-    /// How many events it has.
+    /// What was found; `None`: raw rows of the day were removed by retention, and so it was
+    /// left as it is.
+    pub compared: Option<Compared>,
+}
+
+/// What a day's comparison found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// How many events the day has.
     pub events: u64,
-    /// What differed.
-    pub difference: Difference,
+    /// What differed, by window.
+    pub windows: BTreeMap<Window, Difference>,
+}
+
+impl Compared {
+    /// What differed in all windows.
+    pub fn difference(&self) -> Difference {
+        let mut all = Difference::default();
+        self.windows.values().for_each(|window| all += *window);
+        all
+    }
 }
 
 /// Why it ended early. What was done until then stays done.
@@ -119,34 +141,52 @@ pub async fn rebuild(
             return Ok(());
         }
     }
+    compare(&pool, &config.windows, request, |step| {
+        progress(Progress::Compared(step))
+    })
+    .await?;
+    Ok(())
+}
+
+/// Compares rollups with raw rows and writes what differs, over `pool`, whose role may read
+/// the ones and write the others. Each step is told to `progress`, which may end it by saying
+/// `false`. Nothing is read from Kafka.
+///
+/// # Errors
+/// [`RebuildError::Store`].
+pub async fn compare(
+    pool: &PgPool,
+    windows: &[Window],
+    request: &Rebuild,
+    mut progress: impl FnMut(Step) -> bool,
+) -> Result<(), RebuildError> {
     let days: Vec<Timestamp> = days(request.from, request.to).collect();
     let (Some(first), Some(last)) = (days.first(), days.last()) else {
         return Ok(());
     };
     let organizations = match request.organization {
         Some(organization) => vec![organization],
-        None => raw::organizations(&pool, *first, next_day(*last)).await?,
+        None => raw::organizations(pool, *first, next_day(*last)).await?,
     };
     let (of, mut done) = (organizations.len() * days.len(), 0);
     for day in days {
         for organization_id in &organizations {
             let recomputed = Recomputed {
-                windows: &config.windows,
+                windows,
                 organization_id: *organization_id,
                 from: day,
                 to: next_day(day),
             };
-            let (events, difference) = recomputed.run(&pool, request.dry_run).await?;
+            let compared = recomputed.run(pool, request.dry_run).await?;
             done += 1;
             let step = Step {
                 done,
                 of,
                 organization_id: *organization_id,
                 day,
-                events,
-                difference,
+                compared,
             };
-            if !progress(Progress::Compared(step)) {
+            if !progress(step) {
                 return Ok(());
             }
         }
@@ -174,30 +214,47 @@ struct Recomputed<'a> {
 }
 
 impl Recomputed<'_> {
-    async fn run(&self, pool: &PgPool, dry_run: bool) -> Result<(u64, Difference), StoreError> {
+    async fn run(&self, pool: &PgPool, dry_run: bool) -> Result<Option<Compared>, StoreError> {
+        if self.is_expired(pool).await? {
+            return Ok(None);
+        }
         let mut snapshot = pool
             .begin_with("begin isolation level repeatable read read only")
             .await?;
-        let (events, found, _) = self.look(&mut snapshot).await?;
+        let (found, _) = self.look(&mut snapshot).await?;
         snapshot.rollback().await?;
-        if found.is_none() || dry_run {
-            return Ok((events, found));
+        if found.difference().is_none() {
+            return Ok(Some(found));
+        }
+        if dry_run {
+            // A chunk that is dropped is missing from older snapshots, too.
+            return Ok((!self.is_expired(pool).await?).then_some(found));
         }
         // Looked at again, under the lock: the sink may have gone on meanwhile.
         let mut transaction = pool
             .begin_with("begin isolation level read committed")
             .await?;
         rollups::lock(&mut transaction, [self.organization_id].into_iter()).await?;
-        let (events, found, changes) = self.look(&mut transaction).await?;
+        let (found, changes) = self.look(&mut transaction).await?;
+        // Asked last: now it is sure that every raw row was there to be looked at.
+        if self.is_expired(&mut *transaction).await? {
+            return Ok(None);
+        }
         changes.write(&mut transaction).await?;
         transaction.commit().await?;
-        Ok((events, found))
+        Ok(Some(found))
+    }
+
+    /// Whether rows of the day have been removed.
+    async fn is_expired(&self, database: impl PgExecutor<'_>) -> Result<bool, StoreError> {
+        let since = boundaries::since(database, &[self.organization_id]).await?;
+        Ok(since.values().any(|since| self.from < *since))
     }
 
     async fn look(
         &self,
         connection: &mut PgConnection,
-    ) -> Result<(u64, Difference, compare::Changes), StoreError> {
+    ) -> Result<(Compared, compare::Changes), StoreError> {
         // A day of a large organization takes as long as it takes.
         for limit in ["statement_timeout", "idle_in_transaction_session_timeout"] {
             sqlx::query(AssertSqlSafe(format!("set local {limit} = 0")))
@@ -207,7 +264,10 @@ impl Recomputed<'_> {
         let (events, sums) =
             raw::sums(&mut *connection, self.organization_id, self.from, self.to).await?;
         let mut changes = compare::Changes::of(self.organization_id);
-        let mut difference = Difference::default();
+        let mut compared = Compared {
+            events,
+            ..Compared::default()
+        };
         for (window, rows) in expand(self.windows, sums) {
             let stored = compare::stored(
                 &mut *connection,
@@ -217,9 +277,10 @@ impl Recomputed<'_> {
                 self.to,
             )
             .await?;
-            difference += changes.compare(window, rows, stored);
+            let difference = changes.compare(window, rows, stored);
+            compared.windows.insert(window, difference);
         }
-        Ok((events, difference, changes))
+        Ok((compared, changes))
     }
 }
 

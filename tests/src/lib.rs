@@ -14,6 +14,8 @@ mod foreign_producers;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod pipeline;

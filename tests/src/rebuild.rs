@@ -47,6 +47,16 @@ async fn rebuild(pipeline: &Pipeline, args: &RebuildArgs) -> Summary {
         .unwrap()
 }
 
+/// Restores what Kafka still has of so many days, and compares them.
+pub(crate) async fn from_kafka(pipeline: &Pipeline, days: i64) -> Summary {
+    let args = RebuildArgs {
+        from: Utc::now() - TimeDelta::days(days),
+        source: Source::Kafka,
+        ..args(None, false)
+    };
+    rebuild(pipeline, &args).await
+}
+
 async fn send(pipeline: &Pipeline, client: &Client, events: u64) {
     let args = LoadArgs {
         url: pipeline.base().parse().unwrap(),

@@ -234,7 +234,8 @@ impl Env {
     }
 }
 
-fn parse_span(text: &str) -> Option<Duration> {
+/// The duration that a text with its unit says, such as `90s`, `15m`, `1h` or `7d`.
+pub fn parse_span(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let seconds = match unit {
         's' => 1,

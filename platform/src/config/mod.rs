@@ -13,7 +13,7 @@ mod rate_limit;
 mod sections;
 mod stores;
 
-pub use env::Env;
+pub use env::{Env, parse_span};
 pub use faults::{ConfigFault, ConfigFaults};
 pub use http::{AdminConfig, CorsOrigins, HttpConfig, IntakeConfig};
 pub use jwt::{JWT_SECRET_MIN_BYTES, JwksConfig, JwtConfig, JwtKeys};

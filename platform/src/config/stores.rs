@@ -122,6 +122,8 @@ pub struct DatabaseConfig {
     pub pool_size: u32,
     /// `DB_SINK_PASSWORD`: of the sink's role, when it is not the URL's.
     pub sink_password: Option<SecretString>,
+    /// `DB_JOBS_PASSWORD`: of the jobs' role, when it is not the URL's.
+    pub jobs_password: Option<SecretString>,
     /// `DB_API_PASSWORD`: of the query API's role, when it is not the URL's.
     pub api_password: Option<SecretString>,
 }
@@ -141,6 +143,7 @@ impl DatabaseConfig {
             url: url.unwrap_or_default().into(),
             pool_size: env.number("DB_POOL_SIZE", 10, 1..=1000),
             sink_password: env.secret("DB_SINK_PASSWORD"),
+            jobs_password: env.secret("DB_JOBS_PASSWORD"),
             api_password: env.secret("DB_API_PASSWORD"),
         }
     }

@@ -15,6 +15,8 @@ pub struct MigrateOptions {
     pub api_password: Option<SecretString>,
     /// Of `flowmeter_sink`.
     pub sink_password: Option<SecretString>,
+    /// Of `flowmeter_jobs`.
+    pub jobs_password: Option<SecretString>,
 }
 
 /// What a migration did.

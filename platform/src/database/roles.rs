@@ -13,7 +13,7 @@ const OWNER: &str = "flowmeter_owner";
 /// Attempts at a catalog change that another session is making as well.
 const ATTEMPTS: u32 = 20;
 
-/// Makes the three roles and sees to it that the services can log in.
+/// Makes the four roles and sees to it that the services can log in.
 pub(super) async fn ensure(
     owner: &mut PgConnection,
     url: &DatabaseUrl,
@@ -22,6 +22,7 @@ pub(super) async fn ensure(
     create(owner, OWNER, "nologin").await?;
     for (role, given) in [
         (Role::Sink, options.sink_password.as_ref()),
+        (Role::Jobs, options.jobs_password.as_ref()),
         (Role::Api, options.api_password.as_ref()),
     ] {
         let Some(name) = role.name() else { continue };

@@ -1,5 +1,6 @@
 //! Isolation and migrations on a real TimescaleDB.
 
+use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -138,6 +139,75 @@ async fn the_sink_writes_tables_and_cannot_become_the_owner() {
 }
 
 #[tokio::test]
+async fn the_jobs_delete_no_raw_row_that_lies_behind_no_boundary() {
+    let database = TestDatabase::create().await;
+    let sink = database.pool(Role::Sink).await;
+    let organization = Uuid::new_v4();
+    insert_command(&sink, organization, 100).await;
+    let jobs = database.pool(Role::Jobs).await;
+    for statement in [
+        "set role flowmeter_owner",
+        "set role flowmeter_sink",
+        "delete from flowmeter.command_executions",
+        "truncate flowmeter.rollups_1d",
+        "update flowmeter.retention_boundaries set since = now()",
+        "insert into flowmeter.retention values (gen_random_uuid(), 'rollups_1d', 1)",
+        "update flowmeter.cursors set next_offset = 0",
+        "select from flowmeter.migrations",
+        "select from tenant.command_executions",
+        "create table flowmeter.x ()",
+        "create table public.x ()",
+    ] {
+        assert!(
+            denied(sqlx::query(statement).execute(&jobs).await),
+            "{statement}"
+        );
+    }
+    // TimescaleDB's own code for it is another.
+    let dropped =
+        sqlx::query("select drop_chunks('flowmeter.command_executions', older_than => now())");
+    assert!(dropped.execute(&jobs).await.is_err());
+    let chunk: (DateTime<Utc>, DateTime<Utc>) =
+        sqlx::query_as("select range_start, range_end from timescaledb_information.chunks where hypertable_name = 'command_executions'")
+            .fetch_one(&jobs)
+            .await
+            .unwrap();
+    let drop_chunk = || async {
+        sqlx::query_scalar::<_, bool>(
+            "select flowmeter.drop_expired_chunk('command_executions', $1, $2)",
+        )
+        .bind(chunk.0)
+        .bind(chunk.1)
+        .fetch_one(&jobs)
+        .await
+        .unwrap()
+    };
+    assert!(!drop_chunk().await);
+    let deleted =
+        sqlx::query("select flowmeter.delete_expired_rows('command_executions', $1, $2, $3)")
+            .bind(organization)
+            .bind(chunk.0)
+            .bind(chunk.1);
+    assert!(deleted.execute(&jobs).await.is_err());
+    let move_to = |to: DateTime<Utc>| {
+        sqlx::query("select flowmeter.move_retention_boundary($1, 'command_executions', $2)")
+            .bind(organization)
+            .bind(to)
+            .execute(&jobs)
+    };
+    assert!(move_to(Utc::now()).await.is_err(), "the last day stays");
+    move_to(chunk.1).await.unwrap();
+    move_to(chunk.0).await.unwrap();
+    // It did not go back, so the chunk goes.
+    assert!(drop_chunk().await);
+    for role in [Role::Api, Role::Sink] {
+        let pool = database.pool(role).await;
+        let call = "select flowmeter.drop_expired_chunk('command_executions', now(), now())";
+        assert!(denied(sqlx::query(call).execute(&pool).await), "{role:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_role_that_owns_or_reads_tables_is_refused() {
     let database = TestDatabase::create().await;
     let owner = TenantDb::new(database.pool(Role::Owner).await);
@@ -156,7 +226,7 @@ async fn a_role_that_owns_or_reads_tables_is_refused() {
         panic!("the sink's role was let in");
     };
     assert!(
-        matches!(faults[..], [RoleFault::ReadsTables(12, _)]),
+        matches!(faults[..], [RoleFault::ReadsTables(13, _)]),
         "{faults:?}"
     );
 }

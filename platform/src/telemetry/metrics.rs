@@ -102,6 +102,18 @@ mod tests {
         gauge!(names::REQUESTS_IN_FLIGHT).set(1.0);
         gauge!(names::BYTES_IN_FLIGHT).set(1.0);
         counter!(names::OVERLOAD_REFUSALS, "cause" => "bytes").increment(1);
+        counter!(names::JOB_RUNS, "job" => "health", "outcome" => "succeeded").increment(1);
+        histogram!(names::JOB_DURATION, "job" => "health").record(0.02);
+        gauge!(names::JOB_LAST_SUCCESS, "job" => "health").set(1.0);
+        gauge!(names::JOBS_LEADER).set(1.0);
+        counter!(names::ROLLUPS_HEALED, "window" => "1h").increment(1);
+        counter!(names::RETENTION_ROWS, "table" => "t").increment(1);
+        counter!(names::RETENTION_CHUNKS, "table" => "t").increment(1);
+        gauge!(names::ALERTS_FIRING, "condition" => "error_rate").set(1.0);
+        gauge!(names::ALERTS_UNDELIVERED).set(1.0);
+        gauge!(names::TABLE_BYTES, "table" => "t").set(1.0);
+        gauge!(names::TABLE_CHUNKS, "table" => "t").set(1.0);
+        gauge!(names::DATABASE_BYTES).set(1.0);
         handle.run_upkeep();
         render(&handle)
     }

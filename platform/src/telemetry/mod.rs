@@ -4,4 +4,4 @@ pub mod delays;
 pub mod logs;
 pub mod metrics;
 pub mod names;
-mod process;
+pub mod process;

@@ -71,6 +71,31 @@ pub const BYTES_IN_FLIGHT: &str = "flowmeter_http_bytes_in_flight";
 /// Calls answered with 503 at once, by `cause`: `requests` or `bytes`.
 pub const OVERLOAD_REFUSALS: &str = "flowmeter_overload_refusals_total";
 
+/// Attempts at jobs, by `job` and `outcome`.
+pub const JOB_RUNS: &str = "flowmeter_job_runs_total";
+/// Seconds of an attempt at a job, by `job`.
+pub const JOB_DURATION: &str = "flowmeter_job_duration_seconds";
+/// When a job last succeeded, seconds since 1970, by `job`.
+pub const JOB_LAST_SUCCESS: &str = "flowmeter_job_last_success_timestamp_seconds";
+/// 1 in the process that runs the jobs on schedule, 0 in those that stand by.
+pub const JOBS_LEADER: &str = "flowmeter_jobs_leader";
+/// Rollups that were not as the raw rows say, and were healed, by `window`.
+pub const ROLLUPS_HEALED: &str = "flowmeter_rollups_healed_total";
+/// Rows that retention deleted one by one, by `table`.
+pub const RETENTION_ROWS: &str = "flowmeter_retention_deleted_rows_total";
+/// Chunks that retention dropped, by `table`.
+pub const RETENTION_CHUNKS: &str = "flowmeter_retention_dropped_chunks_total";
+/// Subjects of which a condition of the health check is true, by `condition`.
+pub const ALERTS_FIRING: &str = "flowmeter_alerts_firing";
+/// Alert messages that the webhook has not taken yet.
+pub const ALERTS_UNDELIVERED: &str = "flowmeter_alerts_undelivered";
+/// Bytes of a table with its indexes, by `table`.
+pub const TABLE_BYTES: &str = "flowmeter_table_bytes";
+/// Chunks of a table, by `table`.
+pub const TABLE_CHUNKS: &str = "flowmeter_table_chunks";
+/// Bytes of the database.
+pub const DATABASE_BYTES: &str = "flowmeter_database_bytes";
+
 /// Bounds of the histogram buckets, in seconds: fine below a second, where
 /// the promises are, and up to the timeouts.
 pub const DURATION_BUCKETS: [f64; 14] = [
@@ -223,5 +248,57 @@ pub(super) fn describe() {
         Unit::Count,
         "Calls refused for overload, by cause."
     );
+    describe_counter!(
+        JOB_RUNS,
+        Unit::Count,
+        "Attempts at jobs, by job and outcome."
+    );
+    describe_histogram!(
+        JOB_DURATION,
+        Unit::Seconds,
+        "Time of an attempt at a job, by job."
+    );
+    describe_gauge!(
+        JOB_LAST_SUCCESS,
+        Unit::Seconds,
+        "When a job last succeeded, seconds since 1970, by job."
+    );
+    describe_gauge!(
+        JOBS_LEADER,
+        Unit::Count,
+        "1 in the process that runs the jobs on schedule, 0 in those that stand by."
+    );
+    describe_counter!(
+        ROLLUPS_HEALED,
+        Unit::Count,
+        "Rollups that were not as the raw rows say, and were healed, by window."
+    );
+    describe_counter!(
+        RETENTION_ROWS,
+        Unit::Count,
+        "Rows that retention deleted one by one, by table."
+    );
+    describe_counter!(
+        RETENTION_CHUNKS,
+        Unit::Count,
+        "Chunks that retention dropped, by table."
+    );
+    describe_gauge!(
+        ALERTS_FIRING,
+        Unit::Count,
+        "Subjects of which a condition of the health check is true, by condition."
+    );
+    describe_gauge!(
+        ALERTS_UNDELIVERED,
+        Unit::Count,
+        "Alert messages that the webhook has not taken yet."
+    );
+    describe_gauge!(
+        TABLE_BYTES,
+        Unit::Bytes,
+        "Size of a table with its indexes, by table."
+    );
+    describe_gauge!(TABLE_CHUNKS, Unit::Count, "Chunks of a table, by table.");
+    describe_gauge!(DATABASE_BYTES, Unit::Bytes, "Size of the database.");
     describe_gauge!(BUILD_INFO, Unit::Count, "Always 1; the version is a label.");
 }

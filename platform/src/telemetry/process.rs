@@ -18,6 +18,12 @@ struct ProcessFigures {
     open_fds: u64,
 }
 
+/// The process's resident memory, in bytes; `None` where there is no `/proc`.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    read().map(|figures| figures.resident_bytes)
+}
+
 /// The figures in the Prometheus text format; empty where there is no `/proc`.
 pub(super) fn render() -> String {
     read().map(|figures| text(&figures)).unwrap_or_default()

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Rebuild, RebuildError};
+use super::{Rebuild, RebuildError, boundaries};
 use crate::{
     SinkConfig,
     batch::{Batch, Item, RawEvent},
@@ -165,9 +165,10 @@ impl Reader {
     }
 }
 
-/// Those that are not in their tables, as a batch of the sink's.
+/// Those that the tables have lost, as a batch of the sink's. What retention removed is not
+/// lost: it counts in the rollups still.
 async fn missing(pool: &PgPool, found: Vec<RawEvent>) -> Result<Batch, RebuildError> {
-    let mut batch = Batch::default();
+    let mut absent = Vec::new();
     for kind in EventKind::ALL {
         let of_kind = || found.iter().filter(|event| event.source.kind == kind);
         let times = || of_kind().map(|event| event.event.common().timestamp);
@@ -193,8 +194,23 @@ async fn missing(pool: &PgPool, found: Vec<RawEvent>) -> Result<Batch, RebuildEr
         let stored: HashSet<(i32, i64)> = stored.into_iter().collect();
         for event in of_kind() {
             if !stored.contains(&(event.source.partition, event.source.offset)) {
-                batch.add(Item::Event(event.clone()), 0);
+                absent.push(event.clone());
             }
+        }
+    }
+    let organizations: HashSet<Uuid> = absent
+        .iter()
+        .map(|event| event.event.common().organization_id)
+        .collect();
+    let organizations: Vec<Uuid> = organizations.into_iter().collect();
+    // Asked last, so that nothing can have been removed unseen.
+    let since = boundaries::since(pool, &organizations).await?;
+    let mut batch = Batch::default();
+    for event in absent {
+        let common = event.event.common();
+        let since = since.get(&common.organization_id);
+        if since.is_none_or(|since| *since <= common.timestamp) {
+            batch.add(Item::Event(event), 0);
         }
     }
     Ok(batch)

@@ -28,7 +28,7 @@ impl Part {
 }
 
 /// Every pair of parts that talk to each other. Instances of a service share its proxies.
-pub(crate) const ALL: [(Service, Part); 9] = [
+pub(crate) const ALL: [(Service, Part); 12] = [
     (Service::Gateway, Part::Kafka),
     (Service::Gateway, Part::Registry),
     (Service::Gateway, Part::Database),
@@ -38,6 +38,9 @@ pub(crate) const ALL: [(Service, Part); 9] = [
     (Service::Sink, Part::Registry),
     (Service::Sink, Part::Database),
     (Service::Query, Part::Database),
+    (Service::Jobs, Part::Kafka),
+    (Service::Jobs, Part::Registry),
+    (Service::Jobs, Part::Database),
 ];
 
 /// The proxies.

@@ -38,7 +38,12 @@ const EVENTS: &str = "
 /// The rows that one side has and the other has not.
 fn differences(window: &str, interval: &str) -> String {
     format!(
-        "with events as ({EVENTS}),
+        "with since as (
+            select organization_id, max(since) as since from flowmeter.retention_boundaries
+            where table_name <> 'dead_letters' group by 1),
+        events as (
+            select * from ({EVENTS}) e where not exists (select from since s
+                where s.organization_id = e.organization_id and e.\"timestamp\" < s.since)),
         raw as (
             select organization_id, scope,
                 date_bin('{interval}', \"timestamp\", 'epoch'::timestamptz) as bucket_start,
@@ -67,7 +72,8 @@ fn differences(window: &str, interval: &str) -> String {
                 case when value_sum is null then 0
                     else coalesce(value_count, event_count) end as value_count,
                 value_sum, value_min, value_max
-            from flowmeter.rollups_{window})
+            from flowmeter.rollups_{window} r where not exists (select from since s
+                where s.organization_id = r.organization_id and r.bucket_start < s.since))
         select count(*) over () as differences, d.side || ': ' || row_to_json(d)::text as row
         from (
             select 'raw' as side, r.* from

@@ -25,9 +25,11 @@ pub(crate) enum Service {
     Aggregator,
     Sink,
     Query,
+    Jobs,
 }
 
 impl Service {
+    /// Those that events and answers pass.
     pub(crate) const ALL: [Self; 4] = [Self::Gateway, Self::Aggregator, Self::Sink, Self::Query];
 
     /// The subcommand.
@@ -37,6 +39,7 @@ impl Service {
             Self::Aggregator => "aggregator",
             Self::Sink => "sink",
             Self::Query => "query",
+            Self::Jobs => "jobs",
         }
     }
 }

@@ -43,6 +43,20 @@ pub(crate) struct Plan {
     pub(crate) partitions: i32,
 }
 
+/// Every job all the time.
+fn schedules() -> impl Iterator<Item = (&'static str, String)> {
+    let variables = [
+        "JOB_RETENTION_SCHEDULE",
+        "JOB_RECONCILE_SCHEDULE",
+        "JOB_RECONCILE_WIDE_SCHEDULE",
+        "JOB_HEALTH_SCHEDULE",
+        "JOB_STORAGE_SCHEDULE",
+        "JOB_REPORT_SCHEDULE",
+    ];
+    let every_second = |name| (name, "* * * * * *".to_owned());
+    variables.into_iter().map(every_second)
+}
+
 // The processes end before the topics and the database go: fields are dropped in this order.
 pub(crate) struct System {
     pub(crate) plan: Plan,
@@ -103,6 +117,9 @@ impl System {
         let mut variables = self.pipeline.variables();
         let database = self.pipeline.database.url_text();
         variables.extend(self.links.variables(service, database));
+        if service == Service::Jobs {
+            variables.extend(schedules());
+        }
         let port = match service {
             Service::Gateway => self.gateway_port,
             _ => free_port(),
@@ -142,6 +159,12 @@ impl System {
         assert!(!ended, "{} ended by itself", instance.name);
         instance.kill();
         instance.run(same_name);
+        self.memory.forget(&self.instances[at]);
+    }
+
+    /// Kills an instance, which stays down.
+    pub(crate) fn put_down(&mut self, at: usize) {
+        self.instances[at].kill();
         self.memory.forget(&self.instances[at]);
     }
 

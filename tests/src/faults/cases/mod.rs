@@ -1,6 +1,7 @@
 //! The faults, each under load. What each leaves behind is judged by `System::settle`.
 
 pub(crate) mod cut;
+pub(crate) mod jobs;
 pub(crate) mod kill;
 pub(crate) mod poison;
 pub(crate) mod rebalance;
