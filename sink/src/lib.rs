@@ -9,6 +9,7 @@ mod batch;
 mod config;
 mod cursors;
 mod decode;
+pub mod erase;
 mod expand;
 pub mod rebuild;
 mod service;

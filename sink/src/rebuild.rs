@@ -6,7 +6,7 @@
 //! organization's rollups under, and written.
 
 mod compare;
-mod raw;
+pub(crate) mod raw;
 mod restore;
 
 use platform::{
@@ -21,6 +21,7 @@ use uuid::Uuid;
 pub use self::compare::Difference;
 use crate::{
     SinkConfig,
+    erase::residual,
     expand::expand,
     store::{StoreError, rollups},
 };
@@ -206,9 +207,13 @@ impl Recomputed<'_> {
         }
         let (events, sums) =
             raw::sums(&mut *connection, self.organization_id, self.from, self.to).await?;
+        // Nobody has those any more, and yet they happened.
+        let erased =
+            residual::sums(&mut *connection, self.organization_id, self.from, self.to).await?;
         let mut changes = compare::Changes::of(self.organization_id);
         let mut difference = Difference::default();
-        for (window, rows) in expand(self.windows, sums) {
+        let tables = residual::add(self.windows, expand(self.windows, sums), erased);
+        for (window, rows) in tables {
             let stored = compare::stored(
                 &mut *connection,
                 window,
