@@ -11,7 +11,7 @@ use sink::SinkConfig;
 
 use crate::jobs::{self, JobsCommand, JobsSettings};
 use crate::service::{HttpService, Worker};
-use crate::{dead_letters, health, load, migrate, rebuild, serve, service, token};
+use crate::{dead_letters, erase, health, load, migrate, rebuild, serve, service, token};
 
 const AFTER_HELP: &str = "\
 Services are configured by environment variables, of which these are needed:
@@ -49,6 +49,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Recompute rollups from the raw rows, while everything runs
     Rebuild(rebuild::RebuildArgs),
+    /// Erase a user: raw rows, rollups of the user, dead letters
+    Erase(erase::EraseArgs),
     /// Send a stream of generated events and report how it went
     Load(load::LoadArgs),
     /// Look at refused records, and send them again
@@ -67,6 +69,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Load(args) => load::run(args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Rebuild(args) => rebuild::run(&args, &configured(SinkConfig::from_env)?).await,
+        Command::Erase(args) => {
+            let config = configured(erase::EraseConfig::from_env)?;
+            erase::run(&args, &config).await
+        }
         Command::DeadLetters(args) => {
             let kafka = configured(KafkaConfig::from_env)?;
             dead_letters::run(args, &kafka).await

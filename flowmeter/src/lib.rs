@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod dead_letters;
+pub mod erase;
 mod greeting;
 mod health;
 pub mod jobs;

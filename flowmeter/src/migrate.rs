@@ -30,12 +30,30 @@ pub struct MigrateConfig {
 impl MigrateConfig {
     /// Reads the section.
     pub fn from_env(env: &mut Env) -> Self {
+        let retention = retention(env);
         Self {
             kafka: KafkaConfig::from_env(env),
             database: DatabaseConfig::from_env(env),
-            kafka_retention: DAY * env.number("KAFKA_RETENTION_DAYS", 7, 1..=3_650),
-            dead_letter_retention: DAY * env.number("DEAD_LETTER_RETENTION_DAYS", 30, 1..=3_650),
+            kafka_retention: retention.events,
+            dead_letter_retention: retention.dead_letters,
         }
+    }
+}
+
+/// How long records stay in topics that were made with these settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// `KAFKA_RETENTION_DAYS`.
+    pub events: Duration,
+    /// `DEAD_LETTER_RETENTION_DAYS`.
+    pub dead_letters: Duration,
+}
+
+/// Reads the settings.
+pub(crate) fn retention(env: &mut Env) -> Retention {
+    Retention {
+        events: DAY * env.number("KAFKA_RETENTION_DAYS", 7, 1..=3_650),
+        dead_letters: DAY * env.number("DEAD_LETTER_RETENTION_DAYS", 30, 1..=3_650),
     }
 }
 
@@ -74,6 +92,7 @@ pub async fn run(config: &MigrateConfig) -> anyhow::Result<()> {
     info!(
         applied = applied.applied,
         total = applied.total,
+        compressed = applied.compressed,
         elapsed_ms = applied.elapsed.as_millis(),
         "tables are ready"
     );

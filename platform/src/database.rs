@@ -4,6 +4,7 @@
 //! migrates and is used by no service; the *sink* writes the tables; the *jobs* heal rollups
 //! and remove what has expired; the *API* reads the views of schema `tenant`, through [`TenantDb`] only.
 
+mod compression;
 mod migrate;
 mod passwords;
 mod roles;
@@ -130,5 +131,9 @@ pub async fn connect(
     Ok(pool)
 }
 
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod migrate_tests;
 #[cfg(test)]
 mod tests;

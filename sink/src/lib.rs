@@ -10,6 +10,7 @@ mod batch;
 mod config;
 mod cursors;
 mod decode;
+pub mod erase;
 mod expand;
 mod letters;
 pub mod rebuild;

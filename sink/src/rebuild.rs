@@ -9,7 +9,7 @@
 
 mod boundaries;
 mod compare;
-mod raw;
+pub(crate) mod raw;
 mod restore;
 
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ use uuid::Uuid;
 pub use self::compare::Difference;
 use crate::{
     SinkConfig,
+    erase::residual,
     expand::expand,
     store::{StoreError, rollups},
 };
@@ -263,12 +264,16 @@ impl Recomputed<'_> {
         }
         let (events, sums) =
             raw::sums(&mut *connection, self.organization_id, self.from, self.to).await?;
+        // Nobody has those any more, and yet they happened.
+        let erased =
+            residual::sums(&mut *connection, self.organization_id, self.from, self.to).await?;
         let mut changes = compare::Changes::of(self.organization_id);
         let mut compared = Compared {
             events,
             ..Compared::default()
         };
-        for (window, rows) in expand(self.windows, sums) {
+        let tables = residual::add(self.windows, expand(self.windows, sums), erased);
+        for (window, rows) in tables {
             let stored = compare::stored(
                 &mut *connection,
                 window,

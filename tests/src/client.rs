@@ -2,7 +2,7 @@
 
 use platform::auth::{Identity, Role, issue};
 use platform::config::{Env, JwtConfig};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -47,6 +47,39 @@ impl Client {
         let url = format!("{}{path}", self.base);
         let request = self.http.get(url).bearer_auth(&self.token);
         read(request.send().await.unwrap()).await
+    }
+
+    /// A call with a value for one of its parameters, wherever that goes.
+    pub(crate) async fn inject(
+        &self,
+        method: &Method,
+        path: &str,
+        place: &str,
+        name: &str,
+        value: &str,
+    ) -> (StatusCode, String) {
+        let mut url = reqwest::Url::parse(&self.base).unwrap();
+        let hole = format!("{{{name}}}");
+        {
+            let mut segments = url.path_segments_mut().unwrap();
+            let parts = path.trim_start_matches('/').split('/');
+            segments.extend(parts.map(|part| if part == hole { value } else { part }));
+        }
+        if place == "query" {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        let mut request = self
+            .http
+            .request(method.clone(), url)
+            .bearer_auth(&self.token);
+        if place == "header" {
+            request = request.header(name, value);
+        }
+        if *method != Method::GET {
+            request = request.json(&serde_json::json!({}));
+        }
+        let response = request.send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
     }
 
     /// All rows of a query of `/aggregated`, page by page.

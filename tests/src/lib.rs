@@ -2,15 +2,21 @@
 //! test has topics, consumer groups and a database of its own.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
 mod deduplication;
 #[cfg(test)]
+mod erase;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod foreign_producers;
+#[cfg(test)]
+mod injection;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]

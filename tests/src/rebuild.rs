@@ -21,7 +21,7 @@ const ROLLUPS: &str = "select string_agg(w || j, '' order by w, j) from ( \
      union all select 4, (to_jsonb(r) - 'updated_at')::text from flowmeter.rollups_1h r \
      union all select 5, (to_jsonb(r) - 'updated_at')::text from flowmeter.rollups_1d r) t";
 
-const NONE: Difference = Difference {
+pub(crate) const NONE: Difference = Difference {
     compared: 0,
     missing: 0,
     wrong: 0,
@@ -38,7 +38,7 @@ fn args(organization: Option<Uuid>, dry_run: bool) -> RebuildArgs {
     }
 }
 
-async fn rebuild(pipeline: &Pipeline, args: &RebuildArgs) -> Summary {
+pub(crate) async fn rebuild(pipeline: &Pipeline, args: &RebuildArgs) -> Summary {
     let mut env = pipeline.env();
     let config = SinkConfig::from_env(&mut env);
     let bar = ProgressBar::hidden();
@@ -58,6 +58,11 @@ pub(crate) async fn from_kafka(pipeline: &Pipeline, days: i64) -> Summary {
 }
 
 async fn send(pipeline: &Pipeline, client: &Client, events: u64) {
+    send_over(pipeline, client, events, 3).await;
+}
+
+/// Events of the last hours.
+pub(crate) async fn send_over(pipeline: &Pipeline, client: &Client, events: u64, hours: u64) {
     let args = LoadArgs {
         url: pipeline.base().parse().unwrap(),
         token: Some(client.token.clone()),
@@ -70,7 +75,7 @@ async fn send(pipeline: &Pipeline, client: &Client, events: u64) {
         receipts: None,
         users: 20,
         teams: 3,
-        hours: 3,
+        hours,
         until: None,
     };
     let bar = ProgressBar::hidden();
@@ -87,7 +92,7 @@ async fn dump(pipeline: &Pipeline) -> String {
         .unwrap()
 }
 
-async fn until_stored(pipeline: &Pipeline, events: i64) {
+pub(crate) async fn until_stored(pipeline: &Pipeline, events: i64) {
     let counted = "select coalesce(sum(event_count), 0)::bigint from flowmeter.rollups_1d \
          where scope = 'organization'";
     eventually("every event is stored", || async {

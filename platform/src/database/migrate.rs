@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection};
 
-use super::{DatabaseError, DatabaseUrl, Role, roles};
+use super::{DatabaseError, DatabaseUrl, Role, compression, roles};
 
 /// Passwords of the services' roles; derived from the owner's where absent.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,9 @@ pub struct Applied {
     pub applied: usize,
     /// Migrations of this release.
     pub total: usize,
+    /// Tables that compression was switched on for by this call: where TimescaleDB's edition
+    /// has it.
+    pub compressed: usize,
     /// How long it took, roles included.
     pub elapsed: Duration,
 }
@@ -53,11 +56,15 @@ pub async fn migrate(
     let before = count_applied(&mut connection).await?;
     migrator.run(&mut connection).await?;
     let after = count_applied(&mut connection).await?;
+    roles::shut_out_others(&mut connection).await?;
+    roles::lock_down_extension(&mut connection).await?;
+    let compressed = compression::ensure(&mut connection).await?;
     connection.close().await?;
 
     Ok(Applied {
         applied: after.saturating_sub(before),
         total: migrator.iter().count(),
+        compressed,
         elapsed: started.elapsed(),
     })
 }

@@ -40,6 +40,37 @@ pub(super) async fn ensure(
     join_owner_role(owner).await
 }
 
+/// Takes from everybody what a new database gives to everybody. The first migration does, too;
+/// but a dump has no privileges of the database itself, so that a restored one needs it again.
+pub(super) async fn shut_out_others(owner: &mut PgConnection) -> Result<(), DatabaseError> {
+    let open: Option<String> = sqlx::query_scalar(
+        "select quote_ident(current_database()) where exists ( \
+            select from unnest(array['connect', 'temp', 'create']) privilege \
+            where has_database_privilege('public', current_database(), privilege))",
+    )
+    .fetch_optional(&mut *owner)
+    .await?;
+    let Some(database) = open else { return Ok(()) };
+    let ours: Vec<String> = sqlx::query_scalar(
+        "select quote_ident(rolname) from pg_roles where rolname ~ '^flowmeter_' and rolcanlogin",
+    )
+    .fetch_all(&mut *owner)
+    .await?;
+    let ours = ours.join(", ");
+    let statement = format!(
+        "revoke all on database {database} from public; \
+         grant connect on database {database} to {ours}; \
+         grant create on database {database} to {OWNER}"
+    );
+    change(owner, &statement).await
+}
+
+/// Leaves the query API only those of TimescaleDB's functions that compute. A migrating user who
+/// may not decide that, as of some hosted servers, changes nothing: PostgreSQL warns.
+pub(super) async fn lock_down_extension(owner: &mut PgConnection) -> Result<(), DatabaseError> {
+    change(owner, include_str!("lockdown.sql")).await
+}
+
 /// A migrating user that is no superuser must be able to `set role` to the owner role.
 async fn join_owner_role(owner: &mut PgConnection) -> Result<(), DatabaseError> {
     let may: bool = sqlx::query_scalar("select pg_has_role(current_user, $1, 'SET')")

@@ -70,6 +70,30 @@ impl RollupColumns {
         }
     }
 
+    /// The columns by their names, for PostgreSQL's `jsonb_populate_record`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let histogram: String = self.histogram.iter().map(|b| format!("{b:02x}")).collect();
+        serde_json::json!({
+            "event_count": self.event_count,
+            "success_count": self.success_count,
+            "error_count": self.error_count,
+            "timeout_count": self.timeout_count,
+            "cancelled_count": self.cancelled_count,
+            "execution_time_sum": self.execution_time_sum,
+            "execution_time_min": self.execution_time_min,
+            "execution_time_max": self.execution_time_max,
+            "histogram": format!("\\x{histogram}"),
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost_usd": self.cost_usd,
+            "value_sum": self.value_sum,
+            "value_min": self.value_min,
+            "value_max": self.value_max,
+            "value_count": self.value_count,
+            "commands_executed": self.commands_executed,
+        })
+    }
+
     /// The rollup of columns.
     ///
     /// # Errors

@@ -77,7 +77,10 @@ impl TenantDb {
         let readable: Vec<String> = sqlx::query_scalar(
             "select format('%I.%I', n.nspname, c.relname) \
              from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-             where n.nspname = 'flowmeter' and c.relkind in ('r', 'p', 'v', 'm') \
+             where n.nspname not in ('tenant', 'pg_catalog', 'information_schema', 'pg_toast') \
+               and c.relkind in ('r', 'p', 'v', 'm', 'f') \
+               and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass \
+                   and d.objid = c.oid and d.deptype = 'e') \
                and has_any_column_privilege(session_user, c.oid, 'SELECT') \
              order by 1",
         )
@@ -86,14 +89,37 @@ impl TenantDb {
         let leaky: Vec<String> = sqlx::query_scalar(
             "select format('%I.%I', n.nspname, c.relname) \
              from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-             where n.nspname = 'tenant' and c.relkind = 'v' \
+             where n.nspname = 'tenant' and c.relkind in ('r', 'p', 'v', 'm', 'f') \
                and not coalesce('security_barrier=true' = any (c.reloptions), false) \
              order by 1",
         )
         .fetch_all(&self.pool)
         .await?;
+        let definers: Vec<String> = sqlx::query_scalar(
+            "select format('%I.%I', n.nspname, p.proname) \
+             from pg_proc p join pg_namespace n on n.oid = p.pronamespace \
+             where p.prosecdef and n.nspname <> 'pg_catalog' \
+               and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass \
+                   and d.objid = p.oid and d.deptype = 'e') \
+               and has_schema_privilege(session_user, n.oid, 'USAGE') \
+               and has_function_privilege(session_user, p.oid, 'EXECUTE') \
+             order by 1",
+        )
+        .fetch_all(&self.pool)
+        .await?;
 
-        let faults = role_faults(superuser, bypasses, creates_roles, owned, readable, leaky);
+        let attributes = [
+            (superuser, RoleFault::Superuser),
+            (bypasses, RoleFault::BypassesRowSecurity),
+            (creates_roles, RoleFault::CreatesRoles),
+        ];
+        let things: [(Vec<String>, Named); 4] = [
+            (owned, RoleFault::Owns),
+            (readable, RoleFault::ReadsTables),
+            (leaky, RoleFault::LeakyViews),
+            (definers, RoleFault::Definers),
+        ];
+        let faults = role_faults(attributes, things);
         if faults.is_empty() {
             Ok(())
         } else {
@@ -133,37 +159,30 @@ pub enum RoleFault {
     /// It owns objects, or is a member of the role that does.
     #[error("it owns, or can become the owner of, {0} objects, such as {1}")]
     Owns(usize, String),
-    /// It may read tables themselves.
+    /// It may read tables themselves, or a view that is in no schema of ours.
     #[error("it may read {0} tables directly, such as {1}")]
     ReadsTables(usize, String),
-    /// A view of schema `tenant` is not a security barrier.
+    /// A view, or anything else with rows, of schema `tenant` is not a security barrier.
     #[error("{0} views of schema tenant are not security barriers, such as {1}")]
     LeakyViews(usize, String),
+    /// It may call functions that run with their owner's rights.
+    #[error("it may call {0} functions with their owner's rights, such as {1}")]
+    Definers(usize, String),
 }
 
+/// A fault of so many things, one of which it names.
+type Named = fn(usize, String) -> RoleFault;
+
 fn role_faults(
-    superuser: bool,
-    bypasses: bool,
-    creates_roles: bool,
-    owned: Vec<String>,
-    readable: Vec<String>,
-    leaky: Vec<String>,
+    attributes: impl IntoIterator<Item = (bool, RoleFault)>,
+    things: impl IntoIterator<Item = (Vec<String>, Named)>,
 ) -> Vec<RoleFault> {
-    let attributes = [
-        (superuser, RoleFault::Superuser),
-        (bypasses, RoleFault::BypassesRowSecurity),
-        (creates_roles, RoleFault::CreatesRoles),
-    ];
-    let mut faults: Vec<RoleFault> = attributes
+    let attributes = attributes
         .into_iter()
-        .filter_map(|(has, fault)| has.then_some(fault))
-        .collect();
-    let example = |names: Vec<String>, fault: fn(usize, String) -> RoleFault| {
+        .filter_map(|(has, fault)| has.then_some(fault));
+    let things = things.into_iter().filter_map(|(names, fault)| {
         let count = names.len();
         names.into_iter().next().map(|name| fault(count, name))
-    };
-    faults.extend(example(owned, RoleFault::Owns));
-    faults.extend(example(readable, RoleFault::ReadsTables));
-    faults.extend(example(leaky, RoleFault::LeakyViews));
-    faults
+    });
+    attributes.chain(things).collect()
 }

@@ -1,4 +1,4 @@
-//! Isolation and migrations on a real TimescaleDB.
+//! What each role may do, on a real TimescaleDB.
 
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
@@ -226,7 +226,7 @@ async fn a_role_that_owns_or_reads_tables_is_refused() {
         panic!("the sink's role was let in");
     };
     assert!(
-        matches!(faults[..], [RoleFault::ReadsTables(13, _)]),
+        matches!(faults[..], [RoleFault::ReadsTables(13.., _)]),
         "{faults:?}"
     );
 }
@@ -240,36 +240,6 @@ async fn a_tenants_transaction_cannot_write() {
         .execute(tx.connection())
         .await;
     assert!(written.is_err());
-}
-
-#[tokio::test]
-async fn migrating_again_changes_nothing() {
-    let database = TestDatabase::create_empty().await;
-    let first = migrate(database.url(), &MigrateOptions::default())
-        .await
-        .unwrap();
-    let second = migrate(database.url(), &MigrateOptions::default())
-        .await
-        .unwrap();
-    assert_eq!(first.applied, first.total);
-    assert_eq!((second.applied, second.total), (0, first.total));
-    println!("first {:?}, second {:?}", first.elapsed, second.elapsed);
-}
-
-#[tokio::test]
-async fn ten_databases_of_a_cluster_and_twice_the_same_migrate_at_once() {
-    let databases =
-        futures_util::future::join_all((0..10).map(|_| TestDatabase::create_empty())).await;
-    let options = MigrateOptions::default();
-    let twice = databases.iter().chain(&databases);
-    let results = futures_util::future::join_all(twice.map(|d| migrate(d.url(), &options))).await;
-    let mut applied = 0;
-    for result in results {
-        let result = result.unwrap();
-        assert!(result.applied <= result.total);
-        applied += usize::from(result.applied > 0);
-    }
-    assert!(applied >= databases.len());
 }
 
 /// A time range must reach the chunks through the view, or every query reads all of history.

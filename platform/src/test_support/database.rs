@@ -54,6 +54,22 @@ impl TestDatabase {
         }
     }
 
+    /// Drops the database with all that is in it, and makes an empty one of its name.
+    ///
+    /// # Panics
+    /// When the server does not let it.
+    pub async fn wipe(&self) {
+        let name = self.url.database();
+        for statement in [
+            format!("drop database {name} with (force)"),
+            format!("create database {name} template template0"),
+        ] {
+            administer(&self.server, &statement)
+                .await
+                .expect("the user of DATABASE_URL may drop and create databases");
+        }
+    }
+
     /// The owner's URL of this database.
     pub fn url(&self) -> &DatabaseUrl {
         &self.url

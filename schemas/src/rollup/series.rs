@@ -21,6 +21,9 @@ pub enum SeriesKind {
 }
 
 impl SeriesKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Command, Self::Agent, Self::Metric, Self::Session];
+
     /// The name on the wire and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::store::StoreError;
 
 /// Sums by organization, minute and finest series.
-pub(super) type Sums = HashMap<(Uuid, Timestamp, Series), Rollup>;
+pub(crate) type Sums = HashMap<(Uuid, Timestamp, Series), Rollup>;
 
 /// Whoever has raw rows or rollups in a range.
 const ORGANIZATIONS: &str = "\
@@ -87,7 +87,7 @@ pub(super) async fn organizations(
 }
 
 /// How many events an organization has in a range, and what they add up to.
-pub(super) async fn sums(
+pub(crate) async fn sums(
     connection: &mut PgConnection,
     organization_id: Uuid,
     from: Timestamp,

@@ -32,7 +32,8 @@ const AHEAD_SECONDS: i64 = 5 * 60;
 /// their tables, with what they add to rollups. `progress` is told how many records were read
 /// and how many events restored, and may end it; then `false` is given.
 ///
-/// Nothing after the sink's cursors is touched: that is the sink's to write.
+/// Nothing after the sink's cursors is touched: that is the sink's to write. Nothing of erased
+/// users comes back.
 pub(super) async fn restore(
     config: &SinkConfig,
     pool: &PgPool,
@@ -192,7 +193,11 @@ async fn missing(pool: &PgPool, found: Vec<RawEvent>) -> Result<Batch, RebuildEr
             .await
             .map_err(StoreError::from)?;
         let stored: HashSet<(i32, i64)> = stored.into_iter().collect();
-        for event in of_kind() {
+        let erased = erased(pool, &of_kind().collect::<Vec<_>>()).await?;
+        for (n, event) in of_kind().enumerate() {
+            if erased.contains(&n) {
+                continue;
+            }
             if !stored.contains(&(event.source.partition, event.source.offset)) {
                 absent.push(event.clone());
             }
@@ -214,4 +219,25 @@ async fn missing(pool: &PgPool, found: Vec<RawEvent>) -> Result<Batch, RebuildEr
         }
     }
     Ok(batch)
+}
+
+/// Which of them are of users that were erased after their records came: they are in the log
+/// still, and nowhere else any more.
+async fn erased(pool: &PgPool, events: &[&RawEvent]) -> Result<HashSet<usize>, RebuildError> {
+    let keys: Vec<String> = events.iter().map(|event| event.event.key()).collect();
+    let times: Vec<DateTime<Utc>> = events.iter().map(|e| e.source.log_time.into()).collect();
+    let found: Vec<i64> = sqlx::query_scalar(
+        "select distinct k.n - 1 from unnest($1::text[], $2::timestamptz[]) with ordinality as k(key, at, n) \
+         join flowmeter.erasures e on e.user_hash = sha256(convert_to(k.key, 'UTF8')) \
+         and k.at <= e.started_at",
+    )
+    .bind(keys)
+    .bind(times)
+    .fetch_all(pool)
+    .await
+    .map_err(crate::store::StoreError::from)?;
+    Ok(found
+        .into_iter()
+        .filter_map(|n| usize::try_from(n).ok())
+        .collect())
 }
