@@ -11,6 +11,7 @@ mod config;
 mod cursors;
 mod decode;
 mod expand;
+mod fault;
 mod letters;
 pub mod rebuild;
 mod service;
