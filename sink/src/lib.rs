@@ -12,6 +12,7 @@ mod cursors;
 mod decode;
 pub mod erase;
 mod expand;
+mod fault;
 mod letters;
 pub mod rebuild;
 mod service;

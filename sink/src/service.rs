@@ -13,7 +13,8 @@ use crate::{
     SinkConfig,
     batch::Limits,
     decode::Decoder,
-    session::{Session, SessionError, Settings},
+    fault::SessionError,
+    session::{Session, Settings},
     store::{Store, StoreError},
 };
 

@@ -6,12 +6,8 @@ use platform::{
     http::health::ComponentHealth,
     kafka::{
         client::KafkaClientConfig,
-        consumer::{
-            ConsumerError, ConsumerSettings, OffsetGone, PartitionConsumer, Polled, TopicPartition,
-        },
+        consumer::{ConsumerSettings, PartitionConsumer, Polled, TopicPartition},
         refusals::{RefusalLimit, Refusals},
-        registry::LookupError,
-        sessions::SessionFault,
     },
     lifecycle::Shutdown,
 };
@@ -23,6 +19,7 @@ use crate::{
     batch::{Batch, Limits},
     cursors::{CursorMove, Cursors, start},
     decode::Decoder,
+    fault::SessionError,
     letters::Letters,
     store::{Store, StoreError},
     writer::{Way, Writer},
@@ -38,55 +35,6 @@ const REBALANCE: Duration = Duration::from_secs(5);
 /// How long the group may take to give this instance partitions, before it counts as one
 /// that stands by.
 const STANDBY: Duration = Duration::from_secs(15);
-
-/// Why a session ended, other than by being asked to.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SessionError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Consumer(#[from] ConsumerError),
-    #[error(transparent)]
-    Registry(#[from] LookupError),
-    #[error("records of {partition} are missing: {gone}")]
-    OffsetGone {
-        partition: TopicPartition,
-        gone: OffsetGone,
-    },
-    #[error("the group gave this member up while it held records")]
-    Lost,
-}
-
-impl SessionFault for SessionError {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Store(StoreError::Fenced(_)) => "fenced",
-            Self::Store(_) => "database",
-            Self::OffsetGone { .. } | Self::Consumer(ConsumerError::OffsetOutOfRange) => {
-                "offset_gone"
-            }
-            Self::Consumer(_) => "kafka",
-            Self::Registry(_) => "registry",
-            Self::Lost => "lost",
-        }
-    }
-
-    fn reason(&self) -> &'static str {
-        if let Self::Store(error) = self
-            && let Some(trouble) = error.trouble()
-        {
-            return trouble.reason();
-        }
-        match self.outcome() {
-            "fenced" => "another instance moved a cursor; beginning anew",
-            "database" => "the database cannot be written",
-            "offset_gone" => "records that were never stored are missing from Kafka",
-            "kafka" => "Kafka cannot be read",
-            "registry" => "the schema registry cannot be asked",
-            _ => "the consumer group gave this instance up; beginning anew",
-        }
-    }
-}
 
 /// What stays the same from session to session.
 pub(crate) struct Settings {
