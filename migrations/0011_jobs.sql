@@ -185,6 +185,21 @@ end
 $$;
 grant select on flowmeter.retention_boundaries to flowmeter_sink;
 
+-- Plain tables with rows of organizations. The tenants' role has no policy and no grant.
+do $$
+declare
+    object text;
+begin
+    foreach object in array array['retention', 'retention_boundaries', 'performance_reports']
+    loop
+        execute format('alter table flowmeter.%I enable row level security, force row level security', object);
+        execute format(
+            'create policy %1$I on flowmeter.%2$I to flowmeter_owner, flowmeter_jobs, flowmeter_sink
+             using (true) with check (true)', object || '_of_all', object);
+    end loop;
+end
+$$;
+
 revoke all on function
     flowmeter.move_retention_boundary(uuid, text, timestamptz),
     flowmeter.drop_expired_chunk(text, timestamptz, timestamptz),

@@ -33,13 +33,17 @@ pub(crate) async fn run(plan: Plan) -> Report {
     let both = [system.start(Jobs), system.start(Jobs)];
     let mut expired = Vec::new();
     for round in 1..=plan.rounds {
-        both.map(|at| system.put_down(at));
+        for at in both {
+            system.put_down(at);
+        }
         expired.push(expired_rows(&pool).await);
         corrupt(&pool).await;
         for (job, table) in MIDDLES {
             kill_in_the_middle(&mut system, &pool, both, job, table).await;
         }
-        both.map(|at| system.instances[at].run(true));
+        for at in both {
+            system.instances[at].run(true);
+        }
         let done = number(&pool, "select max(id) from flowmeter.job_runs").await;
         for (job, _) in MIDDLES {
             let succeeded = format!(
@@ -121,7 +125,9 @@ async fn kill_in_the_middle(
     if let Some(table) = table {
         hold(&mut holding, table).await;
     }
-    both.map(|at| system.instances[at].run(true));
+    for at in both {
+        system.instances[at].run(true);
+    }
     let waits = "exists (select from pg_stat_activity where datname = current_database() \
          and application_name = 'flowmeter-jobs' and wait_event_type = 'Lock')";
     let running = format!(
@@ -133,7 +139,9 @@ async fn kill_in_the_middle(
     );
     until(pool, &format!("{job} is in its middle"), &running).await;
     system.a_moment(Duration::from_millis(200)).await;
-    both.map(|at| system.put_down(at));
+    for at in both {
+        system.put_down(at);
+    }
     holding.rollback().await.unwrap();
 }
 
