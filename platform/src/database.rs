@@ -136,4 +136,6 @@ mod isolation;
 #[cfg(test)]
 mod migrate_tests;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod tests;
