@@ -243,7 +243,7 @@ async fn removed_events_stay_in_the_sums_and_a_rebuild_knows() {
     world.pipeline.stop().await;
 }
 
-/// Events of the user that come meanwhile or later are new ones.
+/// The organization takes events while a user of it is erased.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_runs_meanwhile() {
     let mut world = World::new().await;
