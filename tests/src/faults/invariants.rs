@@ -28,6 +28,8 @@ pub(crate) async fn watch_cursors(pool: &PgPool) {
                     old.next_offset, new.next_offset);
             return null;
         end $$;
+        -- As every function with its owner's rights, lest the query API refuse to start.
+        revoke execute on function public.note_cursor_move() from public;
         create trigger note_cursor_move after insert or update or delete on flowmeter.cursors
             for each row execute function public.note_cursor_move();";
     sqlx::raw_sql(sql).execute(pool).await.unwrap();
