@@ -4,9 +4,11 @@
 //! them a test fails and says so, rather than passing untried.
 
 mod database;
+mod eventually;
 mod topics;
 
 pub use self::database::TestDatabase;
+pub use self::eventually::eventually;
 pub use self::topics::TestTopics;
 
 use crate::kafka::client::KafkaClientConfig;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::pipeline::{Pipeline, eventually};
+use crate::rebuild::until_stored;
 
 /// Everything about every rollup but when it was written.
 const ROLLUPS: &str = "select string_agg(j, '' order by j) from ( \
@@ -43,15 +44,6 @@ async fn send(pipeline: &Pipeline, client: &Client, days_ago: i64) {
         .await
         .unwrap();
     assert_eq!(sent.accepted, 500);
-}
-
-async fn until_stored(pipeline: &Pipeline, events: i64) {
-    let counted = "select coalesce(sum(event_count), 0)::bigint from flowmeter.rollups_1d \
-         where scope = 'organization'";
-    eventually("every event is stored", || async {
-        (pipeline.number(counted).await == events).then_some(())
-    })
-    .await;
 }
 
 async fn by_hand(pipeline: &Pipeline, name: &str) -> serde_json::Value {

@@ -11,11 +11,10 @@ use platform::kafka::client::KafkaClientConfig;
 use platform::kafka::provision::{TopicDefaults, provision};
 use platform::kafka::registry::RegistryClient;
 use platform::lifecycle::Shutdown;
-use platform::test_support::{TestDatabase, TestTopics, required_env};
+use platform::test_support::{self, TestDatabase, TestTopics, required_env};
 use schemas::Topics;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
 
 /// How long a condition may take to come true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -162,14 +161,7 @@ impl Pipeline {
 /// Waits until `probe` gives something.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
-    mut probe: impl FnMut() -> F,
+    probe: impl FnMut() -> F,
 ) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = probe().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        sleep(Duration::from_millis(20)).await;
-    }
+    test_support::eventually(PATIENCE, what, probe).await
 }

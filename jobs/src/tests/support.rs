@@ -8,10 +8,9 @@ use platform::config::Env;
 use platform::database::Role;
 use platform::http::health::Health;
 use platform::lifecycle::Shutdown;
-use platform::test_support::{TestDatabase, TestTopics, required_env};
+use platform::test_support::{self, TestDatabase, TestTopics, required_env};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
 
 use crate::job::{Job, Outcome};
 use crate::{JobsConfig, run, run_by_hand};
@@ -114,14 +113,7 @@ impl Process {
 
 pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
-    mut probe: impl FnMut() -> F,
+    probe: impl FnMut() -> F,
 ) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = probe().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        sleep(Duration::from_millis(20)).await;
-    }
+    test_support::eventually(PATIENCE, what, probe).await
 }

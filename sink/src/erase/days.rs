@@ -15,14 +15,14 @@ pub(super) fn next(day: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// Tables of raw rows, with their column of time.
-fn raw_tables() -> impl Iterator<Item = (String, &'static str)> {
+pub(super) fn raw_tables() -> impl Iterator<Item = (String, &'static str)> {
     EventKind::ALL
         .into_iter()
         .map(|kind| (kind.plural().to_owned(), "\"timestamp\""))
 }
 
 /// Tables of rollups, likewise: all of them, whatever windows the sink keeps now.
-fn rollup_tables() -> impl Iterator<Item = (String, &'static str)> {
+pub(super) fn rollup_tables() -> impl Iterator<Item = (String, &'static str)> {
     Window::ALL
         .into_iter()
         .map(|window| (format!("rollups_{window}"), "bucket_start"))

@@ -1,10 +1,14 @@
 //! A user's rows go; what they had added to coarser rollups is kept as a residual.
 
 use chrono::{DateTime, Utc};
-use schemas::{EventKind, Timestamp, Window};
+use schemas::Timestamp;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Erase, Rows, days::next, residual};
+use super::{
+    Erase, Rows,
+    days::{next, raw_tables, rollup_tables},
+    residual,
+};
 use crate::{rebuild::raw, store::StoreError};
 
 /// Removes a day's rows.
@@ -24,12 +28,11 @@ pub(super) async fn day(
     sums.retain(|(_, _, series), _| series.user_id == Some(erase.user_id));
     residual::keep(&mut *connection, sums).await?;
     let mut rows = Rows::default();
-    for kind in EventKind::ALL {
-        rows.raw += delete(&mut *connection, erase, kind.plural(), "\"timestamp\"", day).await?;
+    for (table, time) in raw_tables() {
+        rows.raw += delete(&mut *connection, erase, &table, time, day).await?;
     }
-    for window in Window::ALL {
-        let table = format!("rollups_{window}");
-        rows.rollups += delete(&mut *connection, erase, &table, "bucket_start", day).await?;
+    for (table, time) in rollup_tables() {
+        rows.rollups += delete(&mut *connection, erase, &table, time, day).await?;
     }
     Ok(rows)
 }
