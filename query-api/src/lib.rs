@@ -8,6 +8,7 @@ mod config;
 mod failure;
 mod health;
 mod openapi;
+mod params;
 mod service;
 mod timing;
 mod watermark;

@@ -63,13 +63,13 @@ pub async fn start(
     let verifier = Arc::new(Verifier::start(&config.jwt)?);
     verifier.watch(health);
     let limiter = RateLimiter::start(&config.rate_limits)?;
-    Ok(router(
+    let state = AppState {
         database,
         verifier,
-        limiter,
-        config.slow_query,
-        health,
-    ))
+        limiter: Arc::new(limiter),
+        slow_query: config.slow_query,
+    };
+    Ok(router(state, health))
 }
 
 async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, DatabaseError> {
@@ -94,20 +94,8 @@ async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, Da
     }
 }
 
-/// The routes over a database.
-pub(crate) fn router(
-    database: TenantDb,
-    verifier: Arc<Verifier>,
-    limiter: RateLimiter,
-    slow_query: Duration,
-    health: &Health,
-) -> Router {
-    let state = AppState {
-        database,
-        verifier,
-        limiter: Arc::new(limiter),
-        slow_query,
-    };
+/// The routes.
+pub(crate) fn router(state: AppState, health: &Health) -> Router {
     aggregated::router()
         .with_state(state)
         .merge(health::router(health))

@@ -7,7 +7,7 @@ mod group;
 mod params;
 mod rows;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::{
     Json, Router,
@@ -22,7 +22,6 @@ use platform::{
     rate_limit::Class,
 };
 use schemas::Timestamp;
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use self::{
@@ -35,15 +34,13 @@ pub(crate) use self::{group::GroupBy, params::NAMES as PARAMETERS};
 use crate::{
     failure::QueryFailure,
     openapi::{AggregatedParams, BadQuery},
+    params::problem,
     service::AppState,
     timing, watermark,
 };
 
 /// The path.
 pub(crate) const PATH: &str = "/api/metrics/aggregated";
-
-/// The longest a query may take as a whole; each of its statements has the same bound.
-const QUERY_BOUND: Duration = Duration::from_secs(10);
 
 /// The route.
 pub(crate) fn router() -> Router<AppState> {
@@ -87,17 +84,11 @@ pub(crate) async fn aggregated(
     may_read_aggregates(&identity)?;
     state.limiter.admit(&identity, Class::Read, 1).await?;
     let QueryString(pairs) = pairs?;
-    let query = Query::parse(&pairs, clock::now()).map_err(params::problem)?;
+    let query = Query::parse(&pairs, clock::now()).map_err(problem)?;
 
-    let started = Instant::now();
     let read = read_page(&state.database, identity.organization_id, &query);
-    let outcome = match timeout(QUERY_BOUND, read).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(QueryFailure::TooLong),
-    };
-    let elapsed = started.elapsed();
-    timing::record("aggregated", elapsed, state.slow_query);
-    let (watermark, groups, more) = outcome?;
+    let ((watermark, groups, more), elapsed) =
+        timing::bounded("aggregated", state.slow_query, read).await?;
     Ok(Json(answer(&query, watermark, groups, more, elapsed)))
 }
 

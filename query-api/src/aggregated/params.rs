@@ -1,15 +1,13 @@
 //! The query string of `/aggregated`, read with all its faults at once.
 
-use std::{borrow::Cow, fmt::Display, str::FromStr};
-
-use platform::http::problem::{FieldError, Problem};
-use schemas::{Fault, Faults, Timestamp, Window, fault::pointer, rollup::SeriesKind};
+use schemas::{Fault, Faults, Timestamp, Window, rollup::SeriesKind};
 use uuid::Uuid;
 
 use super::{
     cursor::Cursor,
     group::{Filter, GroupBy, Key},
 };
+use crate::params::Params;
 
 /// The most rows of a page.
 pub(crate) const MAX_LIMIT: usize = 10_000;
@@ -56,19 +54,19 @@ impl Query {
     /// # Errors
     /// All faults together, each at the parameter's name.
     pub(crate) fn parse(pairs: &[(String, String)], now: Timestamp) -> Result<Self, Vec<Fault>> {
-        let mut params = Params::new(pairs);
+        let mut params = Params::new(pairs, &NAMES);
         let given_start = params.optional::<Timestamp>("start_date", "format");
         let given_end = params.optional::<Timestamp>("end_date", "format");
         let filter = Filter {
             user_id: params.id("user_id"),
             team_id: params.id("team_id"),
             project_id: params.id("project_id"),
-            metric_types: params.metric_types(),
+            metric_types: metric_types(&mut params),
         };
         let window = params.optional::<Window>("aggregation_window", "enum");
         let group_by = params.optional::<GroupBy>("group_by", "enum");
-        let limit = params.limit();
-        let cursor = params.cursor();
+        let limit = limit(&mut params);
+        let cursor = cursor(&mut params);
 
         let window = window.unwrap_or(Window::H1);
         let group_by = group_by.unwrap_or(GroupBy::None);
@@ -131,20 +129,6 @@ impl Query {
     }
 }
 
-/// The 400 that says all of it.
-pub(crate) fn problem(faults: Vec<Fault>) -> Problem {
-    let errors = faults.into_iter().map(|fault| FieldError {
-        pointer: fault.pointer,
-        code: fault.code.to_owned(),
-        message: fault.message.into_owned(),
-    });
-    Problem::bad_request(
-        "invalid_query",
-        "The query's parameters are invalid; see `errors`.",
-    )
-    .errors(errors.collect())
-}
-
 const NOT_A_CURSOR: &str = "is not a cursor of this service: send next_cursor as it was answered";
 
 /// Another query's position would silently skip or repeat rows.
@@ -183,100 +167,35 @@ fn fingerprint(
     Uuid::new_v5(&NAMESPACE, text.as_bytes())
 }
 
-/// The parameters by name, and what is wrong with them.
-struct Params<'a> {
-    pairs: &'a [(String, String)],
-    faults: Faults,
+fn limit(params: &mut Params<'_>) -> usize {
+    params.whole_number("limit", 1..=MAX_LIMIT, DEFAULT_LIMIT)
 }
 
-impl<'a> Params<'a> {
-    fn new(pairs: &'a [(String, String)]) -> Self {
-        let mut faults = Faults::default();
-        for (index, (name, _)) in pairs.iter().enumerate() {
-            if !NAMES.contains(&name.as_str()) {
-                faults.push(place(name), "unknown_parameter", "is not known here");
-            } else if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
-                faults.push(place(name), "duplicate", "must be given once");
-            }
-        }
-        Self { pairs, faults }
+fn metric_types(params: &mut Params<'_>) -> Option<Vec<String>> {
+    let mut types: Vec<String> = params
+        .get("metric_types")?
+        .split(',')
+        .map(str::to_owned)
+        .collect();
+    types.sort_unstable();
+    types.dedup();
+    if types.len() > MAX_METRIC_TYPES {
+        let message = format!("must be at most {MAX_METRIC_TYPES} metric types");
+        params.fault("metric_types", "range", message);
+    } else if !types.iter().all(|name| is_metric_type(name)) {
+        let message =
+            "must be metric types separated by commas, each matching [a-z][a-z0-9_.]{0,99}";
+        params.fault("metric_types", "pattern", message);
     }
+    Some(types)
+}
 
-    fn get(&self, name: &str) -> Option<&'a str> {
-        let pair = self.pairs.iter().find(|(given, _)| given == name);
-        pair.map(|(_, value)| value.as_str())
+fn cursor(params: &mut Params<'_>) -> Option<Cursor> {
+    let cursor = Cursor::decode(params.get("cursor")?);
+    if cursor.is_none() {
+        params.fault("cursor", "format", NOT_A_CURSOR);
     }
-
-    fn fault(&mut self, name: &str, code: &'static str, message: impl Into<Cow<'static, str>>) {
-        self.faults.push(place(name), code, message);
-    }
-
-    fn optional<T: FromStr<Err: Display>>(&mut self, name: &str, code: &'static str) -> Option<T> {
-        let value = self.get(name)?;
-        match value.parse() {
-            Ok(parsed) => Some(parsed),
-            Err(error) => {
-                // The commonest mistake with offsets: a bare + is a blank in a query string.
-                let hint = match value.contains(' ') {
-                    true => "; write + as %2B",
-                    false => "",
-                };
-                self.fault(name, code, format!("{error}{hint}"));
-                None
-            }
-        }
-    }
-
-    fn id(&mut self, name: &str) -> Option<Uuid> {
-        // The hyphenated form alone: one id, one text.
-        let parsed = self.get(name)?.parse::<uuid::fmt::Hyphenated>();
-        match parsed {
-            Ok(id) => Some(id.into_uuid()),
-            Err(_) => {
-                self.fault(name, "format", "must be a UUID");
-                None
-            }
-        }
-    }
-
-    fn limit(&mut self) -> usize {
-        let parsed = self.get("limit").map_or(Ok(DEFAULT_LIMIT), str::parse);
-        match parsed {
-            Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => limit,
-            _ => {
-                let message = format!("must be a whole number from 1 to {MAX_LIMIT}");
-                self.fault("limit", "range", message);
-                DEFAULT_LIMIT
-            }
-        }
-    }
-
-    fn metric_types(&mut self) -> Option<Vec<String>> {
-        let mut types: Vec<String> = self
-            .get("metric_types")?
-            .split(',')
-            .map(str::to_owned)
-            .collect();
-        types.sort_unstable();
-        types.dedup();
-        if types.len() > MAX_METRIC_TYPES {
-            let message = format!("must be at most {MAX_METRIC_TYPES} metric types");
-            self.fault("metric_types", "range", message);
-        } else if !types.iter().all(|name| is_metric_type(name)) {
-            let message =
-                "must be metric types separated by commas, each matching [a-z][a-z0-9_.]{0,99}";
-            self.fault("metric_types", "pattern", message);
-        }
-        Some(types)
-    }
-
-    fn cursor(&mut self) -> Option<Cursor> {
-        let cursor = Cursor::decode(self.get("cursor")?);
-        if cursor.is_none() {
-            self.fault("cursor", "format", NOT_A_CURSOR);
-        }
-        cursor
-    }
+    cursor
 }
 
 fn is_metric_type(name: &str) -> bool {
@@ -284,12 +203,6 @@ fn is_metric_type(name: &str) -> bool {
     name.len() <= 100
         && letters.next().is_some_and(|b| b.is_ascii_lowercase())
         && letters.all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
-}
-
-/// The pointer to a parameter; of a name that someone made up, no more than its beginning.
-fn place(name: &str) -> String {
-    let start: String = name.chars().take(100).collect();
-    pointer("", &start)
 }
 
 #[cfg(test)]

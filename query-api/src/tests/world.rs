@@ -149,15 +149,14 @@ impl World {
         let health = Health::new("query-api", "0.0.0");
         let tenants = TenantDb::new(pool.clone());
         crate::health::watch(&health, &tenants);
-        let verifier = Arc::new(Verifier::start(&jwt).unwrap());
+        let state = crate::service::AppState {
+            database: tenants,
+            verifier: Arc::new(Verifier::start(&jwt).unwrap()),
+            limiter: Arc::new(limiter),
+            slow_query: Duration::from_secs(1),
+        };
         Self {
-            app: crate::service::router(
-                tenants,
-                verifier,
-                limiter,
-                Duration::from_secs(1),
-                &health,
-            ),
+            app: crate::service::router(state, &health),
             database,
             pool,
             jwt,
