@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use crate::job::Outcome;
 use crate::schedule::last_counted;
@@ -50,7 +50,7 @@ impl History {
             .await
     }
 
-    /// An attempt has ended.
+    /// An attempt has ended. Without `details`, those noted so far stay.
     pub(crate) async fn end(
         &self,
         id: i64,
@@ -59,7 +59,7 @@ impl History {
         error: Option<&str>,
     ) -> sqlx::Result<()> {
         let sql = "update flowmeter.job_runs set ended_at = clock_timestamp(), outcome = $2, \
-             details = $3::text::jsonb, error = $4 where id = $1";
+             details = coalesce($3::text::jsonb, details), error = $4 where id = $1";
         sqlx::query(sql)
             .bind(id)
             .bind(outcome.as_str())
@@ -107,6 +107,21 @@ impl History {
             .fetch_one(&self.pool)
             .await
     }
+}
+
+/// Notes what a run has done so far, as part of a transaction that does it.
+pub(crate) async fn note(
+    transaction: &mut PgConnection,
+    id: i64,
+    details: &Value,
+) -> sqlx::Result<()> {
+    let sql = "update flowmeter.job_runs set details = $2::text::jsonb where id = $1";
+    sqlx::query(sql)
+        .bind(id)
+        .bind(details.to_string())
+        .execute(transaction)
+        .await?;
+    Ok(())
 }
 
 /// Forgets what is older than so many days, but for each job's last success.

@@ -47,6 +47,8 @@ pub trait Job: Send + Sync {
 
 /// What an attempt has to work with.
 pub struct Run {
+    /// Of its row in the history.
+    pub(crate) id: i64,
     /// Connections of the role `flowmeter_jobs`.
     pub pool: PgPool,
     /// Triggered when it is to end: by its timeout, the shutdown, or because the process leads

@@ -32,7 +32,7 @@ pub use self::{
     hand::run_by_hand,
     job::{Job, Outcome, Run, Spec},
     list::{Line, list},
-    reconcile::{Checked, Healed, Reconciler},
+    reconcile::{Checked, Healed, Reconciler, Record},
     service::run,
 };
 

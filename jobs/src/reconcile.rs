@@ -11,9 +11,10 @@ use metrics::counter;
 use platform::telemetry::names;
 use schemas::{Timestamp, Window};
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::history;
 use crate::job::{Job, Run, Spec};
 
 pub(crate) const RECENT: Spec = Spec {
@@ -35,14 +36,28 @@ const NAMED: usize = 100;
 /// Knows rollups and raw rows.
 pub trait Reconciler: Send + Sync {
     /// Compares each organization's days that hold instants from `from` on and before `to`, and
-    /// heals what differs. Tells of each day, and ends after one when told `false`.
+    /// heals what differs, telling `record`.
     fn reconcile<'a>(
         &'a self,
         pool: &'a PgPool,
         from: Timestamp,
         to: Timestamp,
-        told: &'a mut (dyn FnMut(Checked) -> bool + Send),
+        record: &'a mut (dyn Record + 'a),
     ) -> BoxFuture<'a, anyhow::Result<()>>;
+}
+
+/// Keeps account of a reconciliation.
+pub trait Record: Send {
+    /// A day is about to be healed. What is written to the database here is part of the
+    /// transaction that heals it, so that nothing is healed that no history tells of.
+    fn healing<'a>(
+        &'a mut self,
+        transaction: &'a mut PgConnection,
+        checked: &'a Checked,
+    ) -> BoxFuture<'a, sqlx::Result<()>>;
+
+    /// A day is done; `false` asks to end after it.
+    fn checked(&mut self, checked: Checked) -> bool;
 }
 
 /// A day that was compared.
@@ -58,6 +73,14 @@ pub struct Checked {
     pub day: Timestamp,
     /// What was healed, by window; `None`: left as it is, since retention has removed rows.
     pub healed: Option<BTreeMap<Window, Healed>>,
+}
+
+impl Checked {
+    /// What was healed, of the windows that had to be.
+    fn differing(&self) -> impl Iterator<Item = (&Window, &Healed)> {
+        let windows = self.healed.iter().flatten();
+        windows.filter(|(_, healed)| healed.rows() > 0)
+    }
 }
 
 /// Rollups that were not as the raw rows say.
@@ -107,20 +130,53 @@ impl Reconcile {
         let from = Timestamp::try_from(now - Days::new(self.days.into()))?;
         // An event may be so far ahead.
         let to = Timestamp::try_from(now + TimeDelta::minutes(5))?;
-        let mut found = Found::default();
-        let stop = run.stop.clone();
-        let mut told = |checked: Checked| {
-            run.progress(&format!(
-                "{} of {} days of organizations, {} rollups healed",
-                checked.done, checked.of, found.rows
-            ));
-            found.add(checked);
-            !stop.is_triggered()
+        let mut account = Account {
+            run,
+            found: Found::default(),
         };
         self.reconciler
-            .reconcile(&run.pool, from, to, &mut told)
+            .reconcile(&run.pool, from, to, &mut account)
             .await?;
-        Ok(found.details())
+        Ok(account.found.details())
+    }
+}
+
+/// The account of one run: in its row of the history, in the log and as a metric.
+struct Account<'a> {
+    run: &'a Run,
+    found: Found,
+}
+
+impl Record for Account<'_> {
+    fn healing<'a>(
+        &'a mut self,
+        transaction: &'a mut PgConnection,
+        checked: &'a Checked,
+    ) -> BoxFuture<'a, sqlx::Result<()>> {
+        async move {
+            let mut found = self.found.clone();
+            found.add(checked);
+            history::note(transaction, self.run.id, &found.details()).await
+        }
+        .boxed()
+    }
+
+    fn checked(&mut self, checked: Checked) -> bool {
+        self.found.add(&checked);
+        self.run.progress(&format!(
+            "{} of {} days of organizations, {} rollups healed",
+            checked.done, checked.of, self.found.rows
+        ));
+        for (window, healed) in checked.differing() {
+            counter!(names::ROLLUPS_HEALED, "window" => window.to_string())
+                .increment(healed.rows());
+        }
+        if checked.differing().next().is_some() {
+            let (organization, day, windows) =
+                (checked.organization_id, checked.day, &checked.healed);
+            tracing::error!(%organization, %day, ?windows, "rollups differed from the raw rows and were healed");
+        }
+        !self.run.stop.is_triggered()
     }
 }
 
@@ -135,7 +191,7 @@ impl Job for Reconcile {
 }
 
 /// What a run found so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Found {
     days: u64,
     expired: u64,
@@ -144,25 +200,12 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, checked: Checked) {
+    fn add(&mut self, checked: &Checked) {
         self.days += 1;
-        let Some(windows) = checked.healed else {
-            self.expired += 1;
-            return;
-        };
-        let rows: u64 = windows.values().map(Healed::rows).sum();
-        if rows == 0 {
-            return;
-        }
-        self.rows += rows;
-        for (window, healed) in &windows {
-            counter!(names::ROLLUPS_HEALED, "window" => window.to_string())
-                .increment(healed.rows());
-        }
-        let (organization, day) = (checked.organization_id, checked.day);
-        tracing::error!(%organization, %day, ?windows, "rollups differed from the raw rows and were healed");
-        if self.named.len() < NAMED {
-            let of_window = |(window, healed): (&Window, &Healed)| {
+        self.expired += u64::from(checked.healed.is_none());
+        let windows: serde_json::Map<String, Value> = checked
+            .differing()
+            .map(|(window, healed)| {
                 let Healed {
                     missing,
                     wrong,
@@ -170,16 +213,17 @@ impl Found {
                 } = healed;
                 let counts = json!({ "missing": missing, "wrong": wrong, "surplus": surplus });
                 (window.to_string(), counts)
-            };
-            let differing = windows.iter().filter(|(_, healed)| healed.rows() > 0);
-            let windows: serde_json::Map<String, Value> = differing.map(of_window).collect();
-            self.named.push(json!({
-                "organization_id": organization, "day": day.to_string(), "windows": windows,
-            }));
+            })
+            .collect();
+        self.rows += checked.differing().map(|(_, h)| h.rows()).sum::<u64>();
+        if !windows.is_empty() && self.named.len() < NAMED {
+            let (organization, day) = (checked.organization_id, checked.day.to_string());
+            self.named
+                .push(json!({ "organization_id": organization, "day": day, "windows": windows }));
         }
     }
 
-    fn details(self) -> Value {
+    fn details(&self) -> Value {
         json!({
             "days": self.days, "expired_days": self.expired, "rollups_healed": self.rows,
             "healed": self.named,

@@ -109,6 +109,7 @@ impl Runner {
         info!(job = name, attempt, "a job begins");
         let began = Instant::now();
         let run = Run {
+            id,
             pool: self.history.pool.clone(),
             stop: stop.child(),
             told: self.told.clone(),

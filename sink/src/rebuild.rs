@@ -12,8 +12,9 @@ mod compare;
 pub(crate) mod raw;
 mod restore;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future::ready};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use platform::{
     database::{DatabaseUrl, Role, connect},
     kafka::{log_reader::LogReaderError, registry::LookupError},
@@ -96,6 +97,28 @@ impl Compared {
     }
 }
 
+/// Told what a comparison does. A closure over steps is one that keeps no record.
+pub trait Watch: Send {
+    /// A day is about to be healed, in the transaction that will have healed it: what is
+    /// written here is kept if and only if the day is.
+    fn healing<'a>(
+        &'a mut self,
+        _transaction: &'a mut PgConnection,
+        _step: &'a Step,
+    ) -> BoxFuture<'a, sqlx::Result<()>> {
+        ready(Ok(())).boxed()
+    }
+
+    /// A day is done; `false` ends the comparison.
+    fn compared(&mut self, step: Step) -> bool;
+}
+
+impl<F: FnMut(Step) -> bool + Send> Watch for F {
+    fn compared(&mut self, step: Step) -> bool {
+        self(step)
+    }
+}
+
 /// Why it ended early. What was done until then stays done.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
@@ -129,7 +152,7 @@ impl From<StoreError> for RebuildError {
 pub async fn rebuild(
     config: &SinkConfig,
     request: &Rebuild,
-    mut progress: impl FnMut(Progress) -> bool,
+    mut progress: impl FnMut(Progress) -> bool + Send,
 ) -> Result<(), RebuildError> {
     let url = DatabaseUrl::parse(config.database.url.expose_secret()).map_err(StoreError::from)?;
     let password = config.database.sink_password.as_ref();
@@ -150,8 +173,7 @@ pub async fn rebuild(
 }
 
 /// Compares rollups with raw rows and writes what differs, over `pool`, whose role may read
-/// the ones and write the others. Each step is told to `progress`, which may end it by saying
-/// `false`. Nothing is read from Kafka.
+/// the ones and write the others. Nothing is read from Kafka.
 ///
 /// # Errors
 /// [`RebuildError::Store`].
@@ -159,7 +181,7 @@ pub async fn compare(
     pool: &PgPool,
     windows: &[Window],
     request: &Rebuild,
-    mut progress: impl FnMut(Step) -> bool,
+    mut watch: impl Watch,
 ) -> Result<(), RebuildError> {
     let days: Vec<Timestamp> = days(request.from, request.to).collect();
     let (Some(first), Some(last)) = (days.first(), days.last()) else {
@@ -172,22 +194,24 @@ pub async fn compare(
     let (of, mut done) = (organizations.len() * days.len(), 0);
     for day in days {
         for organization_id in &organizations {
+            done += 1;
+            let mut step = Step {
+                done,
+                of,
+                organization_id: *organization_id,
+                day,
+                compared: None,
+            };
             let recomputed = Recomputed {
                 windows,
                 organization_id: *organization_id,
                 from: day,
                 to: next_day(day),
             };
-            let compared = recomputed.run(pool, request.dry_run).await?;
-            done += 1;
-            let step = Step {
-                done,
-                of,
-                organization_id: *organization_id,
-                day,
-                compared,
-            };
-            if !progress(step) {
+            recomputed
+                .run(pool, request.dry_run, &mut step, &mut watch)
+                .await?;
+            if !watch.compared(step) {
                 return Ok(());
             }
         }
@@ -215,9 +239,16 @@ struct Recomputed<'a> {
 }
 
 impl Recomputed<'_> {
-    async fn run(&self, pool: &PgPool, dry_run: bool) -> Result<Option<Compared>, StoreError> {
+    /// Notes in `step` what was found.
+    async fn run(
+        &self,
+        pool: &PgPool,
+        dry_run: bool,
+        step: &mut Step,
+        watch: &mut impl Watch,
+    ) -> Result<(), StoreError> {
         if self.is_expired(pool).await? {
-            return Ok(None);
+            return Ok(());
         }
         let mut snapshot = pool
             .begin_with("begin isolation level repeatable read read only")
@@ -225,11 +256,13 @@ impl Recomputed<'_> {
         let (found, _) = self.look(&mut snapshot).await?;
         snapshot.rollback().await?;
         if found.difference().is_none() {
-            return Ok(Some(found));
+            step.compared = Some(found);
+            return Ok(());
         }
         if dry_run {
             // A chunk that is dropped is missing from older snapshots, too.
-            return Ok((!self.is_expired(pool).await?).then_some(found));
+            step.compared = (!self.is_expired(pool).await?).then_some(found);
+            return Ok(());
         }
         // Looked at again, under the lock: the sink may have gone on meanwhile.
         let mut transaction = pool
@@ -239,11 +272,16 @@ impl Recomputed<'_> {
         let (found, changes) = self.look(&mut transaction).await?;
         // Asked last: now it is sure that every raw row was there to be looked at.
         if self.is_expired(&mut *transaction).await? {
-            return Ok(None);
+            return Ok(());
         }
-        changes.write(&mut transaction).await?;
+        let differs = !found.difference().is_none();
+        step.compared = Some(found);
+        if differs {
+            changes.write(&mut transaction).await?;
+            watch.healing(&mut transaction, step).await?;
+        }
         transaction.commit().await?;
-        Ok(Some(found))
+        Ok(())
     }
 
     /// Whether rows of the day have been removed.

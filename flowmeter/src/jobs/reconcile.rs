@@ -1,11 +1,11 @@
 //! The sink's knowledge of rollups, for the jobs.
 
-use ::jobs::{Checked, Healed, Reconciler};
+use ::jobs::{Checked, Healed, Reconciler, Record};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use schemas::{Timestamp, Window};
-use sink::rebuild::{Difference, Rebuild, Step, compare};
-use sqlx::PgPool;
+use sink::rebuild::{Difference, Rebuild, Step, Watch, compare};
+use sqlx::{PgConnection, PgPool};
 
 /// Rollups of these windows, as the sink makes them.
 pub(super) struct SinksRollups {
@@ -18,7 +18,7 @@ impl Reconciler for SinksRollups {
         pool: &'a PgPool,
         from: Timestamp,
         to: Timestamp,
-        told: &'a mut (dyn FnMut(Checked) -> bool + Send),
+        record: &'a mut (dyn Record + 'a),
     ) -> BoxFuture<'a, anyhow::Result<()>> {
         let request = Rebuild {
             from,
@@ -28,10 +28,26 @@ impl Reconciler for SinksRollups {
             from_kafka: false,
         };
         async move {
-            compare(pool, &self.windows, &request, |step| told(checked(step))).await?;
+            compare(pool, &self.windows, &request, Told(record)).await?;
             Ok(())
         }
         .boxed()
+    }
+}
+
+struct Told<'a>(&'a mut (dyn Record + 'a));
+
+impl Watch for Told<'_> {
+    fn healing<'a>(
+        &'a mut self,
+        transaction: &'a mut PgConnection,
+        step: &'a Step,
+    ) -> BoxFuture<'a, sqlx::Result<()>> {
+        async move { self.0.healing(transaction, &checked(step.clone())).await }.boxed()
+    }
+
+    fn compared(&mut self, step: Step) -> bool {
+        self.0.checked(checked(step))
     }
 }
 
