@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use metrics::gauge;
+use metrics::{counter, gauge};
 use platform::backoff::Backoff;
 use platform::database::{DatabaseUrl, Role, connect};
 use platform::http::health::ComponentHealth;
 use platform::lifecycle::Shutdown;
 use platform::telemetry::names;
+use schemas::Window;
 use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -17,7 +18,7 @@ use tracing::{info, warn};
 
 use crate::JobsConfig;
 use crate::history::{History, Trigger};
-use crate::job::Job;
+use crate::job::{Job, Outcome};
 use crate::locks::{LEADER, Locks};
 use crate::runner::Runner;
 use crate::schedule::Schedule;
@@ -46,6 +47,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     DatabaseUrl::parse(config.database.url.expose_secret())?;
+    count_from_zero(&jobs);
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     while !shutdown.is_triggered() {
         let ended = session(&config, &jobs, &health, &shutdown, &mut backoff).await;
@@ -58,6 +60,18 @@ pub async fn run(
         let _ = timeout(pause, shutdown.triggered()).await;
     }
     Ok(())
+}
+
+/// Shows the counters that alerts look at before anything is counted: an increase from nothing
+/// to something is none to Prometheus.
+fn count_from_zero(jobs: &[Arc<dyn Job>]) {
+    for window in Window::ALL {
+        counter!(names::ROLLUPS_HEALED, "window" => window.as_str()).increment(0);
+    }
+    for (job, outcome) in jobs.iter().flat_map(|job| Outcome::ALL.map(|o| (job, o))) {
+        let labels = [("job", job.spec().name), ("outcome", outcome.as_str())];
+        counter!(names::JOB_RUNS, &labels).increment(0);
+    }
 }
 
 /// Opens what jobs work with. `scope` is triggered when the locks are lost.

@@ -22,6 +22,7 @@ const LEADERS: &str = "select count(*) from pg_locks l join pg_stat_activity a u
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_takes_over_when_the_leader_ends_or_its_connection_dies() {
+    let metrics = platform::telemetry::metrics::install().unwrap();
     let world = World::new().await;
     let start = |instance: &str| {
         let config = world.config(&[EVERY_SECOND, ("INSTANCE_ID", instance)]);
@@ -29,6 +30,9 @@ async fn another_takes_over_when_the_leader_ends_or_its_connection_dies() {
     };
     let first = start("first");
     world.until("select count(*) from flowmeter.job_runs where instance = 'first' and outcome = 'succeeded'").await;
+    // An alert looks for an increase, so the counter was there before.
+    let timed_out = "flowmeter_job_runs_total{job=\"storage\",outcome=\"timed_out\"} 0\n";
+    assert!(metrics.render().contains(timed_out));
     let second = start("second");
     world.until("select count(*) - 1 from pg_stat_activity where datname = current_database() and application_name = 'flowmeter-jobs-lock'").await;
     assert_eq!(world.number(LEADERS).await, 1);

@@ -5,3 +5,6 @@ pub mod logs;
 pub mod metrics;
 pub mod names;
 pub mod process;
+
+#[cfg(test)]
+mod deployed_tests;
