@@ -4,6 +4,7 @@
 //! migrates and is used by no service; the *sink* writes the tables; the *jobs* heal rollups
 //! and remove what has expired; the *API* reads the views of schema `tenant`, through [`TenantDb`] only.
 
+pub mod changes;
 mod compression;
 mod migrate;
 mod passwords;

@@ -10,6 +10,7 @@ pub mod http;
 pub mod kafka;
 pub mod lifecycle;
 pub mod rate_limit;
+pub mod redis_link;
 pub mod telemetry;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use platform::config::{DatabaseConfig, Env, JwtConfig, RateLimitConfig};
 
+use crate::cache::CacheConfig;
+
 /// The service's settings.
 #[derive(Debug, Clone)]
 pub struct QueryConfig {
@@ -13,6 +15,8 @@ pub struct QueryConfig {
     pub jwt: JwtConfig,
     /// How much may be asked by whom.
     pub rate_limits: RateLimitConfig,
+    /// What answers are kept, and where.
+    pub cache: CacheConfig,
     /// `SLOW_QUERY_MS`, default 1000: a query that takes longer is logged.
     pub slow_query: Duration,
 }
@@ -25,6 +29,7 @@ impl QueryConfig {
             database: DatabaseConfig::from_env(env),
             jwt: JwtConfig::from_env(env),
             rate_limits: RateLimitConfig::from_env(env),
+            cache: CacheConfig::from_env(env),
             slow_query: env.millis("SLOW_QUERY_MS", Duration::from_secs(1), bounds),
         }
     }

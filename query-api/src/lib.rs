@@ -4,6 +4,7 @@
 //! transaction that organization's rows and no others.
 
 mod aggregated;
+mod cache;
 mod config;
 mod failure;
 mod health;
@@ -16,6 +17,7 @@ mod watermark;
 #[cfg(test)]
 mod tests;
 
+pub use cache::CacheConfig;
 pub use config::QueryConfig;
 pub use openapi::openapi;
 pub use service::start;

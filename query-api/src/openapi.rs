@@ -109,6 +109,25 @@ enum GroupByName {
     MetricType,
 }
 
+/// An answer, and how it came about.
+#[derive(ToSchema)]
+pub(crate) struct Answer<T> {
+    #[serde(flatten)]
+    answer: T,
+    /// How long the answer took, in milliseconds.
+    query_time_ms: f64,
+    /// Whether it was kept from an earlier request. It is as new either way.
+    #[schema(inline)]
+    cache: CacheOutcome,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum CacheOutcome {
+    Hit,
+    Miss,
+}
+
 /// The parameters have faults.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct BadQuery {

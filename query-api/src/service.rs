@@ -12,10 +12,11 @@ use platform::{
     rate_limit::RateLimiter,
 };
 use secrecy::ExposeSecret;
+use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{QueryConfig, aggregated, failure, health};
+use crate::{QueryConfig, aggregated, cache::Cache, failure, health};
 
 /// How long a database may be away while the service starts.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -29,6 +30,7 @@ pub(crate) struct AppState {
     pub(crate) database: TenantDb,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) limiter: Arc<RateLimiter>,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) slow_query: Duration,
 }
 
@@ -63,10 +65,15 @@ pub async fn start(
     let verifier = Arc::new(Verifier::start(&config.jwt)?);
     verifier.watch(health);
     let limiter = RateLimiter::start(&config.rate_limits)?;
+    let cache = Cache::start(&config.cache)?;
+    // Away from the pool, whose connections are all for queries.
+    let changes = pool(config, &url, 1, "flowmeter-query-api-changes").await?;
+    cache.listen(changes, shutdown);
     let state = AppState {
         database,
         verifier,
         limiter: Arc::new(limiter),
+        cache: Arc::new(cache),
         slow_query: config.slow_query,
     };
     Ok(router(state, health))
@@ -75,15 +82,8 @@ pub async fn start(
 async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, DatabaseError> {
     let started = Instant::now();
     loop {
-        let pool = database::connect(
-            url,
-            config.database.pool_size,
-            "flowmeter-query-api",
-            Role::Api,
-            config.database.api_password.as_ref(),
-        )
-        .await;
-        match pool {
+        let size = config.database.pool_size;
+        match pool(config, url, size, "flowmeter-query-api").await {
             Ok(pool) => return Ok(TenantDb::new(pool)),
             Err(error) if failure::is_away(&error) && started.elapsed() < START_PATIENCE => {
                 warn!(%error, "the database is away; trying again");
@@ -92,6 +92,16 @@ async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, Da
             Err(error) => return Err(error),
         }
     }
+}
+
+async fn pool(
+    config: &QueryConfig,
+    url: &DatabaseUrl,
+    size: u32,
+    name: &str,
+) -> Result<PgPool, DatabaseError> {
+    let password = config.database.api_password.as_ref();
+    database::connect(url, size, name, Role::Api, password).await
 }
 
 /// The routes.

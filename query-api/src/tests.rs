@@ -1,6 +1,7 @@
 //! The whole service over a real TimescaleDB.
 
 mod answers;
+mod cache;
 mod failures;
 mod pages;
 mod world;

@@ -13,7 +13,7 @@ pub(crate) mod residual;
 use chrono::{DateTime, Utc};
 use platform::{
     config::DatabaseConfig,
-    database::{DatabaseUrl, Role, connect},
+    database::{DatabaseUrl, Role, changes, connect},
 };
 use secrecy::ExposeSecret;
 use sqlx::{Connection, PgConnection, PgPool};
@@ -180,6 +180,7 @@ async fn day_of(
         Mode::Remove => remove::day(&mut transaction, erase, day).await?,
     };
     note(&mut transaction, id, erased).await?;
+    changes::raise(&mut transaction, [erase.organization_id]).await?;
     transaction.commit().await?;
     Ok(erased)
 }

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, future::ready};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use platform::{
-    database::{DatabaseUrl, Role, connect},
+    database::{DatabaseUrl, Role, changes, connect},
     kafka::{log_reader::LogReaderError, registry::LookupError},
 };
 use schemas::{Timestamp, Window};
@@ -279,6 +279,7 @@ impl Recomputed<'_> {
         if differs {
             changes.write(&mut transaction).await?;
             watch.healing(&mut transaction, step).await?;
+            changes::raise(&mut transaction, [self.organization_id]).await?;
         }
         transaction.commit().await?;
         Ok(())

@@ -11,7 +11,11 @@ mod watermarks;
 use std::{collections::BTreeMap, time::Duration};
 
 use platform::{
-    database::{ACQUIRE_TIMEOUT, DatabaseError, DatabaseUrl, Role, connect},
+    database::{
+        ACQUIRE_TIMEOUT, DatabaseError, DatabaseUrl, Role,
+        changes::{self, INSTALLATION},
+        connect,
+    },
     kafka::{consumer::TopicPartition, refusals::Refusals, transactions::TransactionError},
 };
 use schemas::Window;
@@ -136,6 +140,7 @@ impl Store {
             let mut transaction = self.begin(moves).await?;
             let mut written = insert_events(&mut transaction, &batch.events, tables).await?;
             insert_others(&mut transaction, batch, &mut written).await?;
+            tell(&mut transaction, batch).await?;
             transaction.commit().await?;
             Ok(written)
         };
@@ -161,6 +166,7 @@ impl Store {
                 refused::insert_sound(&mut transaction, &batch.events, windows, refusals).await?;
             insert_others(&mut transaction, batch, &mut written).await?;
             bury(&refused)?;
+            tell(&mut transaction, batch).await?;
             transaction.commit().await?;
             Ok(written)
         };
@@ -229,6 +235,14 @@ async fn insert_others(
     watermarks::advance(connection, &batch.watermarks).await?;
     written.insert("dead_letters".to_owned(), batch.dead_letters.len());
     written.retain(|_, rows| *rows > 0);
+    Ok(())
+}
+
+/// Tells whose rows are others now.
+async fn tell(connection: &mut PgConnection, batch: &Batch) -> Result<(), StoreError> {
+    let organizations = batch.events.iter().map(RawEvent::organization_id);
+    let installation = (!batch.watermarks.is_empty()).then_some(INSTALLATION);
+    changes::raise(connection, organizations.chain(installation)).await?;
     Ok(())
 }
 

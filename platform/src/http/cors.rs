@@ -11,11 +11,12 @@ const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::DE
 
 /// What a page may send beyond what every page may: ours, those of tracing, and the
 /// attributes of an event in the binary mode of CloudEvents.
-const SENT: [&str; 15] = [
+const SENT: [&str; 16] = [
     "authorization",
     "content-type",
     "content-encoding",
     "idempotency-key",
+    "if-none-match",
     "prefer",
     "traceparent",
     "tracestate",
@@ -30,7 +31,8 @@ const SENT: [&str; 15] = [
 ];
 
 /// What a page may read beyond what every page may.
-const READ: [&str; 5] = [
+const READ: [&str; 6] = [
+    "etag",
     "x-request-id",
     "retry-after",
     "ratelimit",

@@ -93,6 +93,11 @@ mod tests {
         histogram!(names::SINK_BATCH_DURATION).record(0.02);
         counter!(names::SINK_ROWS, "table" => "t").increment(1);
         histogram!(names::QUERY_DURATION, "query" => "aggregated").record(0.02);
+        counter!(names::CACHE_ANSWERS, "query" => "aggregated", "outcome" => "hit").increment(1);
+        gauge!(names::CACHE_BYTES).set(1.0);
+        gauge!(names::CACHE_LISTENING).set(1.0);
+        gauge!(names::CACHE_FALLBACK).increment(0.0);
+        counter!(names::CACHE_REDIS_ERRORS).increment(1);
         histogram!(names::END_TO_END_DELAY).record(100.0);
         counter!(names::RATE_LIMIT_REFUSALS, "class" => "read", "level" => "user").increment(1);
         gauge!(names::RATE_LIMIT_FALLBACK).increment(0.0);

@@ -50,6 +50,16 @@ pub const SINK_BATCH_DURATION: &str = "flowmeter_sink_batch_duration_seconds";
 pub const SINK_ROWS: &str = "flowmeter_sink_rows_total";
 /// Seconds of a database query, by `query`.
 pub const QUERY_DURATION: &str = "flowmeter_query_duration_seconds";
+/// Answers of the query API, by `query` and how they came about (`outcome`).
+pub const CACHE_ANSWERS: &str = "flowmeter_cache_answers_total";
+/// Bytes of answers that this process keeps.
+pub const CACHE_BYTES: &str = "flowmeter_cache_bytes";
+/// 1 while the database's changes are listened to, so that answers may be kept; otherwise 0.
+pub const CACHE_LISTENING: &str = "flowmeter_cache_listening";
+/// Caches of this process whose Redis is away.
+pub const CACHE_FALLBACK: &str = "flowmeter_cache_fallback";
+/// Calls of Redis for answers that failed.
+pub const CACHE_REDIS_ERRORS: &str = "flowmeter_cache_redis_errors_total";
 /// Seconds from a record's log time until it is stored.
 pub const END_TO_END_DELAY: &str = "flowmeter_end_to_end_delay_seconds";
 /// Requests refused by a rate limit, by `class` of calls and `level` (organization or user).
@@ -202,6 +212,31 @@ pub(super) fn describe() {
         QUERY_DURATION,
         Unit::Seconds,
         "Time of a database query, by query."
+    );
+    describe_counter!(
+        CACHE_ANSWERS,
+        Unit::Count,
+        "Answers of the query API, by query and outcome: hit, shared, coalesced, miss, bypass, not_modified."
+    );
+    describe_gauge!(
+        CACHE_BYTES,
+        Unit::Bytes,
+        "Bytes of answers that this process keeps."
+    );
+    describe_gauge!(
+        CACHE_LISTENING,
+        Unit::Count,
+        "1 while changes are listened to, so that answers may be kept."
+    );
+    describe_gauge!(
+        CACHE_FALLBACK,
+        Unit::Count,
+        "Caches of this process whose Redis is away."
+    );
+    describe_counter!(
+        CACHE_REDIS_ERRORS,
+        Unit::Count,
+        "Calls of Redis for answers that failed."
     );
     describe_histogram!(
         END_TO_END_DELAY,

@@ -39,8 +39,6 @@ pub(crate) struct Aggregated {
     /// To be sent as `cursor` for the next page; null on the last.
     #[schema(required = true)]
     pub(crate) next_cursor: Option<String>,
-    /// How long the query took, in milliseconds.
-    pub(crate) query_time_ms: f64,
 }
 
 /// One group in one bucket. A row exists only where there were events.

@@ -7,22 +7,21 @@ mod group;
 mod params;
 mod rows;
 
-use std::time::Duration;
-
 use axum::{
-    Json, Router,
+    Router,
     extract::{Query as QueryString, State, rejection::QueryRejection},
+    http::HeaderMap,
+    response::Response,
     routing::get,
 };
 use platform::{
     auth::{Identity, may_read_aggregates},
     clock,
-    database::TenantDb,
+    database::TenantTx,
     http::problem::{Problem, ProblemBody},
     rate_limit::Class,
 };
 use schemas::Timestamp;
-use uuid::Uuid;
 
 use self::{
     answer::{Aggregated, AggregatedRow},
@@ -32,11 +31,12 @@ use self::{
 #[cfg(test)]
 pub(crate) use self::{group::GroupBy, params::NAMES as PARAMETERS};
 use crate::{
+    cache::Asked,
     failure::QueryFailure,
-    openapi::{AggregatedParams, BadQuery},
+    openapi::{AggregatedParams, Answer, BadQuery},
     params::problem,
     service::AppState,
-    timing, watermark,
+    watermark,
 };
 
 /// The path.
@@ -57,11 +57,13 @@ pub(crate) fn router() -> Router<AppState> {
     tag = "query",
     params(AggregatedParams),
     responses(
-        (status = 200, description = "A page of rows.", body = Aggregated,
+        (status = 200, description = "A page of rows.", body = Answer<Aggregated>,
             headers(
+                ("ETag" = String, description = "Of the rows: the same while there are no newer ones. To be sent as `If-None-Match`"),
                 ("RateLimit-Policy" = String, description = "The quotas of reads, in requests: `\"read\";q=1000;w=60`"),
                 ("RateLimit" = String, description = "What is left of them: `\"read\";r=999;t=1`"),
             )),
+        (status = 304, description = "The rows are those with the tag in `If-None-Match`."),
         (status = 400, description = "`invalid_query`: every fault of the parameters, in `errors`.", body = BadQuery, content_type = "application/problem+json"),
         (status = 401, description = "`token_missing`, or `token_invalid` whatever is wrong with the token.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`: the same request passes after `Retry-After`. `violated-policies` names the quotas.", body = ProblemBody, content_type = "application/problem+json",
@@ -79,31 +81,30 @@ pub(crate) fn router() -> Router<AppState> {
 pub(crate) async fn aggregated(
     State(state): State<AppState>,
     identity: Identity,
+    headers: HeaderMap,
     pairs: Result<QueryString<Vec<(String, String)>>, QueryRejection>,
-) -> Result<Json<Aggregated>, Problem> {
+) -> Result<Response, Problem> {
     may_read_aggregates(&identity)?;
     state.limiter.admit(&identity, Class::Read, 1).await?;
     let QueryString(pairs) = pairs?;
     let query = Query::parse(&pairs, clock::now()).map_err(problem)?;
 
-    let read = read_page(&state.database, identity.organization_id, &query);
-    let ((watermark, groups, more), elapsed) =
-        timing::bounded("aggregated", state.slow_query, read).await?;
-    Ok(Json(answer(&query, watermark, groups, more, elapsed)))
+    let asked = Asked {
+        organization: identity.organization_id,
+        kind: "aggregated",
+        parameters: query.canonical(),
+    };
+    let read = |transaction| read_page(transaction, query);
+    state.answer(&headers, asked, read).await
 }
 
-async fn read_page(
-    database: &TenantDb,
-    organization_id: Uuid,
-    query: &Query,
-) -> Result<(Option<Timestamp>, Vec<Group>, bool), QueryFailure> {
-    let mut transaction = database.begin(organization_id).await?;
+async fn read_page(mut transaction: TenantTx, query: Query) -> Result<Aggregated, QueryFailure> {
     let watermark = watermark::read(&mut transaction).await?;
     let mut page = Page::new(query.limit);
-    rows::read(&mut transaction, query, |stored| page.push(stored)).await?;
+    rows::read(&mut transaction, &query, |stored| page.push(stored)).await?;
     transaction.finish().await?;
     let (groups, more) = page.finish();
-    Ok((watermark, groups, more))
+    Ok(answer(&query, watermark, groups, more))
 }
 
 fn answer(
@@ -111,7 +112,6 @@ fn answer(
     watermark: Option<Timestamp>,
     groups: Vec<Group>,
     more: bool,
-    elapsed: Duration,
 ) -> Aggregated {
     let last = groups.last().filter(|_| more);
     let next_cursor = last.map(|group| {
@@ -130,6 +130,5 @@ fn answer(
         watermark: watermark.map(|until| until.to_string()),
         data,
         next_cursor,
-        query_time_ms: timing::millis(elapsed),
     }
 }

@@ -1,5 +1,7 @@
 //! The query string of `/aggregated`, read with all its faults at once.
 
+use std::sync::Arc;
+
 use schemas::{Fault, Faults, Timestamp, Window, rollup::SeriesKind};
 use uuid::Uuid;
 
@@ -121,6 +123,19 @@ impl Query {
         }
     }
 
+    /// The same for the same answer. Of a range that ends now by default, only its buckets
+    /// count: so an answer that is kept says a slightly earlier end, and has the same rows.
+    pub(crate) fn canonical(&self) -> Arc<str> {
+        let last = Timestamp::from_micros(self.end.micros() - 1).unwrap_or(self.end);
+        let buckets = Self {
+            start: self.window.start(self.start),
+            end: self.window.start(last),
+            ..self.clone()
+        };
+        // With the fingerprint, which holds a range that was given as it was.
+        format!("{buckets:?}").into()
+    }
+
     /// Whether the values of metrics add up: those of different types do not.
     pub(crate) fn adds_values(&self) -> bool {
         let one_type = |types: &Vec<String>| types.len() == 1;
@@ -237,6 +252,25 @@ mod tests {
         assert_eq!((query.limit, query.after), (DEFAULT_LIMIT, None));
         let query = parse(&[("end_date", "2026-01-02T00:00:00+02:00")]).unwrap();
         assert_eq!(query.start.to_string(), "2025-12-31T22:00:00Z");
+    }
+
+    #[test]
+    fn a_default_range_is_the_same_while_its_buckets_are() {
+        let at = |now: &str, pairs: &[(&str, &str)]| {
+            let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let pairs: Vec<_> = pairs.iter().map(pair).collect();
+            Query::parse(&pairs, now.parse().unwrap())
+                .unwrap()
+                .canonical()
+        };
+        let first = at("2026-03-01T12:00:01Z", &[]);
+        assert_eq!(at("2026-03-01T13:00:00Z", &[]), first);
+        assert_ne!(at("2026-03-01T13:00:00.000001Z", &[]), first);
+        // What is said of a range that was given is what was given.
+        let given = ["2026-03-01T12:00:01Z", "2026-03-01T12:00:02Z"];
+        let [one, other] = given.map(|end| at("2026-03-01T13:00:00Z", &[("end_date", end)]));
+        assert_ne!(one, other);
+        assert_ne!(at("2026-03-01T12:00:01Z", &[("limit", "5")]), first);
     }
 
     #[test]

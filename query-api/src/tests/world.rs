@@ -11,7 +11,7 @@ use axum::{
 use platform::{
     auth::{Identity, Role, Verifier, issue},
     config::{Env, JwtConfig, RateLimitConfig},
-    database::{self, TenantDb, rollup_columns::RollupColumns},
+    database::{self, TenantDb, changes, rollup_columns::RollupColumns},
     http::health::Health,
     rate_limit::RateLimiter,
     test_support::TestDatabase,
@@ -25,6 +25,8 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 use tower::ServiceExt;
 use uuid::Uuid;
+
+use crate::cache::{Cache, CacheConfig};
 
 pub(super) const OURS: Uuid = Uuid::from_u128(0xa);
 pub(super) const THEIRS: Uuid = Uuid::from_u128(0xb);
@@ -121,6 +123,28 @@ pub(super) struct World {
     pub(super) pool: PgPool,
     pub(super) app: Router,
     pub(super) jwt: JwtConfig,
+    pub(super) cache: Arc<Cache>,
+}
+
+/// The service over a pool, whose cache does not listen yet.
+pub(super) fn service(pool: PgPool, settings: &[(&str, &str)]) -> (Router, JwtConfig, Arc<Cache>) {
+    let secret = [("JWT_SECRET", "0123456789abcdef0123456789abcdef")];
+    let mut env = Env::from_pairs(secret.iter().chain(settings).copied());
+    let jwt = JwtConfig::from_env(&mut env);
+    let limiter = RateLimiter::start(&RateLimitConfig::from_env(&mut env)).unwrap();
+    let cache = Arc::new(Cache::start(&CacheConfig::from_env(&mut env)).unwrap());
+    env.finish().unwrap();
+    let health = Health::new("query-api", "0.0.0");
+    let database = TenantDb::new(pool);
+    crate::health::watch(&health, &database);
+    let state = crate::service::AppState {
+        database,
+        verifier: Arc::new(Verifier::start(&jwt).unwrap()),
+        limiter: Arc::new(limiter),
+        cache: Arc::clone(&cache),
+        slow_query: Duration::from_secs(1),
+    };
+    (crate::service::router(state, &health), jwt, cache)
 }
 
 impl World {
@@ -140,26 +164,13 @@ impl World {
 
     /// The service with this pool and at most so many reads in a minute.
     pub(super) fn limited(database: TestDatabase, pool: PgPool, reads: &str) -> Self {
-        let mut env = Env::from_pairs([
-            ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
-            ("RATE_LIMIT_READS", reads),
-        ]);
-        let jwt = JwtConfig::from_env(&mut env);
-        let limiter = RateLimiter::start(&RateLimitConfig::from_env(&mut env)).unwrap();
-        let health = Health::new("query-api", "0.0.0");
-        let tenants = TenantDb::new(pool.clone());
-        crate::health::watch(&health, &tenants);
-        let state = crate::service::AppState {
-            database: tenants,
-            verifier: Arc::new(Verifier::start(&jwt).unwrap()),
-            limiter: Arc::new(limiter),
-            slow_query: Duration::from_secs(1),
-        };
+        let (app, jwt, cache) = service(pool.clone(), &[("RATE_LIMIT_READS", reads)]);
         Self {
-            app: crate::service::router(state, &health),
+            app,
             database,
             pool,
             jwt,
+            cache,
         }
     }
 
@@ -260,5 +271,9 @@ pub(super) async fn store(sink: &PgPool, facts: &[(Uuid, Fact)]) {
             .unwrap();
         }
     }
+    let organizations = facts.iter().map(|(organization, _)| *organization);
+    changes::raise(&mut connection, organizations)
+        .await
+        .unwrap();
     connection.commit().await.unwrap();
 }
