@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{QueryConfig, aggregated, failure, health};
+use crate::{QueryConfig, aggregated, failure, health, live, live::Live};
 
 /// How long a database may be away while the service starts.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -30,6 +30,7 @@ pub(crate) struct AppState {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) slow_query: Duration,
+    pub(crate) live: Live,
 }
 
 impl FromRef<AppState> for Arc<Verifier> {
@@ -40,7 +41,8 @@ impl FromRef<AppState> for Arc<Verifier> {
 
 /// Connects to the database and answers with the routes, all with their full
 /// paths and without layers or a fallback: those the caller adds. The database
-/// becomes a part of `health`.
+/// becomes a part of `health`, and so do live views, which are served once Kafka was read:
+/// without it, all else is answered. Live streams end with `shutdown`.
 ///
 /// A database that is away is waited for, half a minute at most and not beyond
 /// `shutdown`.
@@ -63,11 +65,14 @@ pub async fn start(
     let verifier = Arc::new(Verifier::start(&config.jwt)?);
     verifier.watch(health);
     let limiter = RateLimiter::start(&config.rate_limits)?;
+    let live = Live::new(&config.live, shutdown);
+    live.follow(&config.live, health.component("live"))?;
     let state = AppState {
         database,
         verifier,
         limiter: Arc::new(limiter),
         slow_query: config.slow_query,
+        live,
     };
     Ok(router(state, health))
 }
@@ -97,6 +102,7 @@ async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, Da
 /// The routes.
 pub(crate) fn router(state: AppState, health: &Health) -> Router {
     aggregated::router()
+        .merge(live::router())
         .with_state(state)
         .merge(health::router(health))
 }

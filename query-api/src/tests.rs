@@ -2,5 +2,7 @@
 
 mod answers;
 mod failures;
+mod live;
+mod live_streams;
 mod pages;
 mod world;

@@ -13,6 +13,7 @@ use platform::{
     config::{Env, JwtConfig, RateLimitConfig},
     database::{self, TenantDb, rollup_columns::RollupColumns},
     http::health::Health,
+    lifecycle::Shutdown,
     rate_limit::RateLimiter,
     test_support::TestDatabase,
 };
@@ -25,6 +26,8 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 use tower::ServiceExt;
 use uuid::Uuid;
+
+use crate::{LiveConfig, live::Live};
 
 pub(super) const OURS: Uuid = Uuid::from_u128(0xa);
 pub(super) const THEIRS: Uuid = Uuid::from_u128(0xb);
@@ -121,6 +124,7 @@ pub(super) struct World {
     pub(super) pool: PgPool,
     pub(super) app: Router,
     pub(super) jwt: JwtConfig,
+    pub(super) live: Live,
 }
 
 impl World {
@@ -140,26 +144,52 @@ impl World {
 
     /// The service with this pool and at most so many reads in a minute.
     pub(super) fn limited(database: TestDatabase, pool: PgPool, reads: &str) -> Self {
-        let mut env = Env::from_pairs([
+        Self::set(
+            database,
+            pool,
+            &[("RATE_LIMIT_READS", reads)],
+            Shutdown::new(),
+        )
+    }
+
+    /// The service with settings of live views, which end with `shutdown`.
+    pub(super) async fn live(settings: &[(&str, &str)], shutdown: Shutdown) -> Self {
+        let database = TestDatabase::create().await;
+        let pool = database.pool(database::Role::Api).await;
+        Self::set(database, pool, settings, shutdown)
+    }
+
+    fn set(
+        database: TestDatabase,
+        pool: PgPool,
+        settings: &[(&str, &str)],
+        shutdown: Shutdown,
+    ) -> Self {
+        let defaults = [
             ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
-            ("RATE_LIMIT_READS", reads),
-        ]);
+            ("RATE_LIMIT_READS", "0"),
+        ];
+        let mut env = Env::from_pairs(defaults.iter().chain(settings).copied());
         let jwt = JwtConfig::from_env(&mut env);
         let limiter = RateLimiter::start(&RateLimitConfig::from_env(&mut env)).unwrap();
         let health = Health::new("query-api", "0.0.0");
         let tenants = TenantDb::new(pool.clone());
         crate::health::watch(&health, &tenants);
+        let live = Live::new(&LiveConfig::from_env(&mut env), shutdown);
         let state = crate::service::AppState {
             database: tenants,
             verifier: Arc::new(Verifier::start(&jwt).unwrap()),
             limiter: Arc::new(limiter),
             slow_query: Duration::from_secs(1),
+            // Nothing is followed: what it holds is the test's to say.
+            live: live.clone(),
         };
         Self {
             app: crate::service::router(state, &health),
             database,
             pool,
             jwt,
+            live,
         }
     }
 
