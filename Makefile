@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults unit bench bench-sink fuzz lint deny schemathesis stack down status reset
+.PHONY: help run test test-faults unit bench bench-sink bench-push fuzz lint deny schemathesis stack down status reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ bench: ## what an event costs in each stage, in one run
 
 bench-sink: ## the sink against a binary COPY of the same rows, on the real parts
 	eval "$$(scripts/stack env)" && cargo bench --package benches --bench sink --locked
+
+bench-push: ## from 202 to the push of a live view, at 1,000 events a second: against `make run` without rate limits (JWT_SECRET)
+	cargo run --release --package benches --bin push --locked
 
 fuzz: ## feed every parser of foreign input with hostile bytes, FUZZ_SECONDS (60) each
 	@scripts/fuzz

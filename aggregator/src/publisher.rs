@@ -148,6 +148,12 @@ impl Publisher {
     ) -> Result<(), SessionError> {
         let began = Instant::now();
         let mut deltas = 0;
+        let oldest = self
+            .delays
+            .oldest()
+            .map_or(0, |at| at.micros().div_euclid(1000));
+        let oldest = oldest.to_string();
+        let oldest = [(sources::OLDEST_HEADER, Some(oldest.as_bytes()))];
         for batch in self.sums.take() {
             deltas += batch.entries.len();
             let key = batch.organization_id.to_string();
@@ -155,7 +161,7 @@ impl Publisher {
             let value = frame(self.schema_id, &avro);
             let topic = &self.rollups_topic;
             self.producer
-                .send(topic, Some(key.as_bytes()), Some(&value), &[])?;
+                .send(topic, Some(key.as_bytes()), Some(&value), &oldest)?;
         }
         if let Some((watermarks, partitions)) = watermarks {
             self.send_watermarks(watermarks, partitions)?;

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod client;
 pub mod consumer;
 pub mod dead_letters;
+pub mod log_follower;
 pub mod log_reader;
 pub mod producer;
 pub mod provision;

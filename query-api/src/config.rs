@@ -5,6 +5,7 @@ use std::time::Duration;
 use platform::config::{DatabaseConfig, Env, JwtConfig, RateLimitConfig};
 
 use crate::cache::CacheConfig;
+use crate::live::LiveConfig;
 
 /// The service's settings.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct QueryConfig {
     pub cache: CacheConfig,
     /// `SLOW_QUERY_MS`, default 1000: a query that takes longer is logged.
     pub slow_query: Duration,
+    /// Live views.
+    pub live: LiveConfig,
 }
 
 impl QueryConfig {
@@ -31,6 +34,7 @@ impl QueryConfig {
             rate_limits: RateLimitConfig::from_env(env),
             cache: CacheConfig::from_env(env),
             slow_query: env.millis("SLOW_QUERY_MS", Duration::from_secs(1), bounds),
+            live: LiveConfig::from_env(env),
         }
     }
 }
@@ -44,7 +48,12 @@ mod tests {
         let mut env = Env::from_pairs([("SLOW_QUERY_MS", "0")]);
         QueryConfig::from_env(&mut env);
         let faults = env.finish().unwrap_err().to_string();
-        for name in ["DATABASE_URL", "JWT_SECRET", "SLOW_QUERY_MS"] {
+        for name in [
+            "DATABASE_URL",
+            "JWT_SECRET",
+            "SLOW_QUERY_MS",
+            "KAFKA_BROKERS",
+        ] {
             assert!(faults.contains(name), "{faults}");
         }
     }

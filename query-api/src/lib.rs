@@ -1,5 +1,7 @@
 //! Answers queries over rollups, each organization its own.
 //!
+//! Live views come from memory, which follows the log of rollup deltas.
+//!
 //! The organization comes from the token alone, and the database shows a
 //! transaction that organization's rows and no others.
 
@@ -8,16 +10,20 @@ mod cache;
 mod config;
 mod failure;
 mod health;
+mod live;
 mod openapi;
 mod params;
 mod service;
 mod timing;
 mod watermark;
 
+#[cfg(any(test, feature = "test-support"))]
+pub mod test_support;
 #[cfg(test)]
 mod tests;
 
 pub use cache::CacheConfig;
 pub use config::QueryConfig;
+pub use live::LiveConfig;
 pub use openapi::openapi;
 pub use service::start;

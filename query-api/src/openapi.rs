@@ -25,7 +25,12 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Flowmeter query API", license(name = "Apache-2.0")),
-    paths(crate::aggregated::aggregated, crate::health::health),
+    paths(
+        crate::aggregated::aggregated,
+        crate::live::live,
+        crate::live::real_time,
+        crate::health::health
+    ),
     modifiers(&Bearer)
 )]
 struct Description;
@@ -100,7 +105,7 @@ enum WindowName {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case", default = "none")]
-enum GroupByName {
+pub(crate) enum GroupByName {
     None,
     User,
     Team,
@@ -233,6 +238,34 @@ mod tests {
             let pointer = reference.split('"').next().unwrap();
             assert!(api.pointer(pointer).is_some(), "{pointer}");
         }
+    }
+
+    #[test]
+    fn the_parameters_of_live_views_are_described() {
+        let api = to_value(openapi()).unwrap();
+        for (path, place, expected) in [
+            (crate::live::PATH, "query", &crate::live::PARAMETERS[..]),
+            (
+                crate::live::REAL_TIME_PATH,
+                "query",
+                &crate::live::REAL_TIME_PARAMETERS,
+            ),
+            (crate::live::REAL_TIME_PATH, "path", &["window"]),
+        ] {
+            let call = &api["paths"][path]["get"];
+            let parameters = call["parameters"].as_array().unwrap().iter();
+            let names: Vec<&str> = parameters
+                .filter(|parameter| parameter["in"] == place)
+                .map(|parameter| parameter["name"].as_str().unwrap())
+                .collect();
+            assert_eq!(names, expected, "{path}");
+        }
+        let messages = &api["components"]["schemas"]["LiveMessage"];
+        assert_eq!(
+            messages["oneOf"].as_array().map(Vec::len),
+            Some(5),
+            "{messages}"
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{QueryConfig, aggregated, cache::Cache, failure, health};
+use crate::{QueryConfig, aggregated, cache::Cache, failure, health, live, live::Live};
 
 /// How long a database may be away while the service starts.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -32,6 +32,7 @@ pub(crate) struct AppState {
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) slow_query: Duration,
+    pub(crate) live: Live,
 }
 
 impl FromRef<AppState> for Arc<Verifier> {
@@ -42,7 +43,8 @@ impl FromRef<AppState> for Arc<Verifier> {
 
 /// Connects to the database and answers with the routes, all with their full
 /// paths and without layers or a fallback: those the caller adds. The database
-/// becomes a part of `health`.
+/// becomes a part of `health`, and so do live views, which are served once Kafka was read:
+/// without it, all else is answered. Live streams end with `shutdown`.
 ///
 /// A database that is away is waited for, half a minute at most and not beyond
 /// `shutdown`.
@@ -68,13 +70,16 @@ pub async fn start(
     let cache = Cache::start(&config.cache)?;
     // Away from the pool, whose connections are all for queries.
     let changes = pool(config, &url, 1, "flowmeter-query-api-changes").await?;
-    cache.listen(changes, shutdown);
+    cache.listen(changes, shutdown.clone());
+    let live = Live::new(&config.live, shutdown);
+    live.follow(&config.live, health.component("live"))?;
     let state = AppState {
         database,
         verifier,
         limiter: Arc::new(limiter),
         cache: Arc::new(cache),
         slow_query: config.slow_query,
+        live,
     };
     Ok(router(state, health))
 }
@@ -107,6 +112,7 @@ async fn pool(
 /// The routes.
 pub(crate) fn router(state: AppState, health: &Health) -> Router {
     aggregated::router()
+        .merge(live::router())
         .with_state(state)
         .merge(health::router(health))
 }

@@ -3,5 +3,7 @@
 mod answers;
 mod cache;
 mod failures;
+mod live;
+mod live_streams;
 mod pages;
 mod world;

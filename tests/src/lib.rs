@@ -22,6 +22,8 @@ mod isolation;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod pipeline;

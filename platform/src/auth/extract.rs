@@ -26,7 +26,10 @@ where
 }
 
 /// The one token of the one `Authorization` header (RFC 6750, section 2.1).
-fn bearer_token(headers: &HeaderMap) -> Result<&str, AuthError> {
+///
+/// # Errors
+/// [`AuthError::Missing`] or what is wrong with the header; not observed yet.
+pub fn bearer_token(headers: &HeaderMap) -> Result<&str, AuthError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(AuthError::Missing)?;
     // Of two headers a proxy may have looked at the other one.

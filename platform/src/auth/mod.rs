@@ -29,6 +29,7 @@ mod test_issuer;
 #[cfg(test)]
 mod test_keys;
 
+pub use extract::bearer_token;
 pub use permissions::{
     Denied, Readable, may_administer, may_export, may_post_for, may_read_aggregates, may_read_event,
 };

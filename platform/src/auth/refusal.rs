@@ -94,7 +94,7 @@ impl AuthError {
     }
 
     /// Counts and logs it, once for each refused request.
-    pub(super) fn observe(self) {
+    pub fn observe(self) {
         let reason = self.reason();
         counter!(names::TOKENS_REFUSED, "reason" => reason).increment(1);
         debug!(reason, "a request without a token that is believed");

@@ -1,6 +1,10 @@
 //! From a bearer token to an identity.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, errors::ErrorKind};
 use secrecy::ExposeSecret;
@@ -17,6 +21,9 @@ use crate::{
 /// The most bytes of a token; ours have some 400.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
+/// Later than any token ends that is meant to: in the year 4970.
+const FOR_EVER: Duration = Duration::from_secs(3000 * 365 * 86_400);
+
 /// What we read of an accepted token. Other issuers write the registered
 /// claims in more forms (`aud` as an array, `exp` with a fraction), and those
 /// the library has checked.
@@ -26,6 +33,8 @@ struct AcceptedClaims {
     organization_id: Uuid,
     role: Role,
     team_ids: Option<Vec<Uuid>>,
+    /// Seconds since 1970, maybe with a fraction.
+    exp: f64,
 }
 
 /// Turns tokens into identities.
@@ -105,16 +114,30 @@ impl Verifier {
     /// # Errors
     /// [`AuthError`], never [`AuthError::Missing`]. It is counted and logged here.
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
-        let verdict = self.verify_at(token, Instant::now()).await;
-        if let Err(error) = verdict {
-            error.observe();
-        }
-        verdict
+        let (identity, _) = self.verify_until(token).await?;
+        Ok(identity)
+    }
+
+    /// The same, and when the token expires: whoever is answered for longer than a moment is
+    /// to be believed no longer than that.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`].
+    pub async fn verify_until(&self, token: &str) -> Result<(Identity, SystemTime), AuthError> {
+        let verdict = self.judge(token, Instant::now()).await;
+        verdict.inspect_err(|error| error.observe())
+    }
+
+    /// The identity as of an instant.
+    #[cfg(test)]
+    pub(super) async fn verify_at(&self, token: &str, at: Instant) -> Result<Identity, AuthError> {
+        let (identity, _) = self.judge(token, at).await?;
+        Ok(identity)
     }
 
     /// As of an instant, which the cooldown is counted to. (`exp` and `nbf` are compared with
     /// the system's clock.)
-    pub(super) async fn verify_at(&self, token: &str, at: Instant) -> Result<Identity, AuthError> {
+    async fn judge(&self, token: &str, at: Instant) -> Result<(Identity, SystemTime), AuthError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refusal::TooLong.into());
         }
@@ -151,8 +174,12 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// The identity of a token that was signed with this key and whose claims hold now.
-fn believe(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Identity, Refusal> {
+/// The identity and the end of a token that was signed with this key and whose claims hold now.
+fn believe(
+    token: &str,
+    key: &DecodingKey,
+    validation: &Validation,
+) -> Result<(Identity, SystemTime), Refusal> {
     let data =
         decode::<AcceptedClaims>(token, key, validation).map_err(|error| refusal(error.kind()))?;
     let AcceptedClaims {
@@ -160,13 +187,20 @@ fn believe(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Id
         organization_id,
         role,
         team_ids,
+        exp,
     } = data.claims;
-    Ok(Identity {
+    let identity = Identity {
         user_id: sub,
         organization_id,
         role,
         team_ids,
-    })
+    };
+    // It has not passed, so it is positive; what no clock reaches is for ever.
+    let lifetime = Duration::try_from_secs_f64(exp).unwrap_or(Duration::MAX);
+    let end = UNIX_EPOCH
+        .checked_add(lifetime)
+        .unwrap_or_else(|| UNIX_EPOCH + FOR_EVER);
+    Ok((identity, end))
 }
 
 fn refusal(kind: &ErrorKind) -> Refusal {

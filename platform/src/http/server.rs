@@ -20,6 +20,8 @@ use tokio::{
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+
 use super::lingering::Lingering;
 use crate::{config::HttpConfig, lifecycle::Shutdown};
 
@@ -32,6 +34,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a drain gives on top of a request's own timeout.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// Keeps a connection among those that the server counts and, at its end, waits for. Every
+/// request has it among its extensions; who upgrades the connection and goes on with it keeps
+/// it, since then the connection is no request's any more.
+#[derive(Debug, Clone)]
+pub struct ConnectionHold {
+    _permit: Arc<OwnedSemaphorePermit>,
+    _token: TaskTrackerToken,
+}
 
 /// Opens the listening socket.
 ///
@@ -48,7 +59,8 @@ pub async fn bind(config: &HttpConfig) -> anyhow::Result<TcpListener> {
 /// requests in flight finish, for at most the request timeout and a second.
 ///
 /// Handlers find the client's address in `ConnectInfo<SocketAddr>`. An answer
-/// without end (a live stream) must end by itself when `shutdown` is triggered.
+/// without end (a live stream), and an upgraded connection that is kept by its
+/// [`ConnectionHold`], must end by themselves when `shutdown` is triggered.
 ///
 /// # Errors
 /// When the socket's own address cannot be read.
@@ -65,6 +77,8 @@ pub async fn serve(
     let permits = Arc::new(Semaphore::new(config.max_connections));
     // Dropping the set aborts what is left, so nothing outlives this call.
     let mut connections = JoinSet::new();
+    let held = TaskTracker::new();
+    held.close();
     loop {
         tokio::select! {
             biased;
@@ -75,7 +89,8 @@ pub async fn serve(
             accepted = accept(&listener, &permits) => match accepted {
                 Ok((stream, peer, permit)) => {
                     let connection = Connection { stream, peer, header_timeout: config.header_timeout };
-                    connections.spawn(connection.run(router.clone(), shutdown.clone(), permit));
+                    let hold = ConnectionHold { _permit: Arc::new(permit), _token: held.token() };
+                    connections.spawn(connection.run(router.clone(), shutdown.clone(), hold));
                 }
                 Err(error) if concerns_one_connection(&error) => debug!(%error, "a connection was not accepted"),
                 Err(error) => {
@@ -86,12 +101,16 @@ pub async fn serve(
         }
     }
     drop(listener);
-    let drain = async { while connections.join_next().await.is_some() {} };
+    let drain = async {
+        while connections.join_next().await.is_some() {}
+        held.wait().await;
+    };
     if timeout(config.request_timeout + DRAIN_GRACE, drain)
         .await
         .is_err()
     {
-        warn!(%address, connections = connections.len(), "connections were cut that did not end in time");
+        let connections = connections.len().max(held.len());
+        warn!(%address, connections, "connections were cut that did not end in time");
     }
     Ok(())
 }
@@ -126,7 +145,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(self, router: Router, shutdown: Shutdown, _permit: OwnedSemaphorePermit) {
+    async fn run(self, router: Router, shutdown: Shutdown, hold: ConnectionHold) {
         let peer = self.peer;
         // Answers are small and wanted at once.
         if let Err(error) = self.stream.set_nodelay(true) {
@@ -134,6 +153,7 @@ impl Connection {
         }
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(hold.clone());
             router.clone().oneshot(request.map(Body::new))
         });
         let mut http = http1::Builder::new();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers};
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use schemas::Timestamp;
 
 use super::admission::{RecordParts, log_time};
@@ -123,10 +123,10 @@ pub enum Step {
 
 /// The offsets of a partition that are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range {
-    start: i64,
+pub(super) struct Range {
+    pub(super) start: i64,
     /// The one after the last.
-    end: i64,
+    pub(super) end: i64,
 }
 
 /// See the module's text. Synchronous: for a thread of its owner's own.
@@ -217,10 +217,18 @@ impl LogReader {
     /// # Errors
     /// [`LogReaderError::Kafka`] for what waiting does not mend; [`LogReaderError::Silent`].
     pub fn poll(&mut self) -> Result<Step, LogReaderError> {
+        self.poll_within(Duration::from_millis(100))
+    }
+
+    /// The next record, waiting so long for it.
+    ///
+    /// # Errors
+    /// As [`LogReader::poll`].
+    pub fn poll_within(&mut self, wait: Duration) -> Result<Step, LogReaderError> {
         if self.left.is_empty() {
             return Ok(Step::End);
         }
-        match self.consumer.poll(Duration::from_millis(100)) {
+        match self.consumer.poll(wait) {
             Some(Ok(record)) => {
                 self.heard = Instant::now();
                 Ok(advance(&mut self.left, record.partition(), record.offset())
@@ -253,7 +261,7 @@ fn advance(left: &mut BTreeMap<i32, Range>, partition: i32, offset: i64) -> bool
     wanted
 }
 
-fn is_lasting(error: &KafkaError) -> bool {
+pub(super) fn is_lasting(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         error.rdkafka_error_code(),
@@ -272,6 +280,14 @@ fn consumer(
     group: &str,
     isolation: &str,
 ) -> Result<BaseConsumer<LoggingContext>, KafkaError> {
+    // What retention removes meanwhile is gone.
+    settings(client, group, isolation)
+        .set("auto.offset.reset", "earliest")
+        .create_with_context(LoggingContext)
+}
+
+/// The settings of whoever reads outside of any group.
+pub(super) fn settings(client: &KafkaClientConfig, group: &str, isolation: &str) -> ClientConfig {
     let mut config = client.base();
     config
         .set("group.id", group)
@@ -279,13 +295,11 @@ fn consumer(
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
-        // What retention removes meanwhile is gone.
-        .set("auto.offset.reset", "earliest")
         .set("isolation.level", isolation)
         .set("check.crcs", "true")
         .set("queued.max.messages.kbytes", "16384")
         .set("fetch.queue.backoff.ms", "10");
-    config.create_with_context(LoggingContext)
+    config
 }
 
 /// Where each partition begins and ends, once it is `stable` up to its end.
@@ -321,7 +335,7 @@ fn ends(
 }
 
 /// Leaves out what was taken before `from`.
-fn seek(
+pub(super) fn seek(
     consumer: &BaseConsumer<LoggingContext>,
     topic: &str,
     from: Timestamp,

@@ -1,9 +1,13 @@
-//! The header that says where an admitted event came from.
+//! Headers that say where an admitted event came from, and how old what a delta sums up is.
 
 use rdkafka::Message;
 use rdkafka::message::Headers;
-use schemas::Source;
 use schemas::source::MalformedSource;
+use schemas::{Source, Timestamp};
+
+/// The header of a record of rollup deltas with the log time of the oldest event that was
+/// published together with it, in milliseconds since 1970.
+pub const OLDEST_HEADER: &str = "flowmeter.oldest-log-time";
 
 /// The headers of an admitted event: the record's own, then where it was. One of that name
 /// that a producer wrote itself is left out.
@@ -23,4 +27,10 @@ pub fn source_of(record: &impl Message) -> Result<Source, MalformedSource> {
     let mut all = record.headers().into_iter().flat_map(Headers::iter);
     let header = all.find(|header| header.key == Source::HEADER);
     Source::from_header(header.and_then(|header| header.value))
+}
+
+/// What [`OLDEST_HEADER`] says, if it says anything: older aggregators do not write it.
+pub fn oldest_of(header: Option<&[u8]>) -> Option<Timestamp> {
+    let millis = std::str::from_utf8(header?).ok()?.parse().ok()?;
+    Timestamp::from_millis(millis).ok()
 }

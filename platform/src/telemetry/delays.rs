@@ -18,6 +18,11 @@ impl Delays {
         *self.0.entry(log_time).or_default() += 1;
     }
 
+    /// The log time of the oldest.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.0.keys().next().copied()
+    }
+
     /// They arrived now: each one's delay goes to the histogram `name`, and they are forgotten.
     pub fn arrived(&mut self, name: &'static str) {
         let now = clock::now();

@@ -106,6 +106,24 @@ pub const TABLE_CHUNKS: &str = "flowmeter_table_chunks";
 /// Bytes of the database.
 pub const DATABASE_BYTES: &str = "flowmeter_database_bytes";
 
+/// Live streams, by `transport` (`websocket`, `sse`).
+pub const LIVE_CONNECTIONS: &str = "flowmeter_live_connections";
+/// Messages handed to live streams, by `transport`.
+pub const LIVE_MESSAGES: &str = "flowmeter_live_messages_total";
+/// Bytes of these messages, by `transport`.
+pub const LIVE_BYTES: &str = "flowmeter_live_bytes_total";
+/// Live streams that had to begin anew, by `reason`.
+pub const LIVE_GAPS: &str = "flowmeter_live_gaps_total";
+/// Rollups held in memory for live views.
+pub const LIVE_ROWS: &str = "flowmeter_live_rows";
+/// Seconds from start until the log was read as far back as live views reach.
+pub const LIVE_WARM_UP: &str = "flowmeter_live_warm_up_seconds";
+/// Seconds from the log time of a record of rollup deltas until it was read for live views.
+pub const LIVE_READ_DELAY: &str = "flowmeter_live_read_delay_seconds";
+/// Seconds from an event's log time until it was pushed to a client: of the oldest event of
+/// each delta, so at most.
+pub const LIVE_PUSH_DELAY: &str = "flowmeter_live_push_delay_seconds";
+
 /// Bounds of the histogram buckets, in seconds: fine below a second, where
 /// the promises are, and up to the timeouts.
 pub const DURATION_BUCKETS: [f64; 14] = [
@@ -335,5 +353,41 @@ pub(super) fn describe() {
     );
     describe_gauge!(TABLE_CHUNKS, Unit::Count, "Chunks of a table, by table.");
     describe_gauge!(DATABASE_BYTES, Unit::Bytes, "Size of the database.");
+    describe_gauge!(LIVE_CONNECTIONS, Unit::Count, "Live streams, by transport.");
+    describe_counter!(
+        LIVE_MESSAGES,
+        Unit::Count,
+        "Messages handed to live streams, by transport."
+    );
+    describe_counter!(
+        LIVE_BYTES,
+        Unit::Bytes,
+        "Bytes handed to live streams, by transport."
+    );
+    describe_counter!(
+        LIVE_GAPS,
+        Unit::Count,
+        "Live streams that had to begin anew, by reason."
+    );
+    describe_gauge!(
+        LIVE_ROWS,
+        Unit::Count,
+        "Rollups held in memory for live views."
+    );
+    describe_gauge!(
+        LIVE_WARM_UP,
+        Unit::Seconds,
+        "Time from start until the log was read as far back as live views reach."
+    );
+    describe_histogram!(
+        LIVE_READ_DELAY,
+        Unit::Seconds,
+        "Time from the log time of rollup deltas until they were read for live views."
+    );
+    describe_histogram!(
+        LIVE_PUSH_DELAY,
+        Unit::Seconds,
+        "Time from an event's log time until it was pushed to a client, of each delta's oldest."
+    );
     describe_gauge!(BUILD_INFO, Unit::Count, "Always 1; the version is a label.");
 }

@@ -50,7 +50,7 @@ pub(crate) struct Sessions {
 }
 
 impl Group {
-    fn empty(bucket_start: Timestamp, key: Key) -> Self {
+    pub(crate) fn empty(bucket_start: Timestamp, key: Key) -> Self {
         Self {
             bucket_start,
             key,
@@ -62,7 +62,7 @@ impl Group {
         }
     }
 
-    fn add(&mut self, part: Part, rollup: &Rollup) {
+    pub(crate) fn add(&mut self, part: Part, rollup: &Rollup) {
         let sessions = &mut self.sessions;
         let count = |n: &mut u64| *n = n.saturating_add(rollup.count);
         match part {

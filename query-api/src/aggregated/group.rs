@@ -102,7 +102,7 @@ impl FromStr for GroupBy {
 }
 
 /// What the rows of one group have in common.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     /// Everything, when nothing is grouped by.
     All,

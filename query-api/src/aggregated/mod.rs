@@ -1,10 +1,10 @@
 //! `GET /api/metrics/aggregated`: rows of rollups by bucket and group.
 
-mod answer;
+pub(crate) mod answer;
 mod cursor;
-mod fold;
-mod group;
-mod params;
+pub(crate) mod fold;
+pub(crate) mod group;
+pub(crate) mod params;
 mod rows;
 
 use axum::{

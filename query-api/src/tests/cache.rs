@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::world::{Fact, World, body, execution, fact, service, store};
+use super::world::{Fact, Service, World, body, execution, fact, store};
 use crate::cache::Cache;
 
 const DAY: &str = "start_date=2026-03-01T00:00:00Z&end_date=2026-03-02T00:00:00Z";
@@ -32,8 +32,9 @@ struct Instance {
 
 impl Instance {
     async fn over(world: &World, settings: &[(&str, &str)]) -> Self {
-        let (app, _, cache) = service(world.pool.clone(), settings);
         let shutdown = Shutdown::new();
+        let Service { app, cache, .. } =
+            Service::over(world.pool.clone(), settings, shutdown.clone());
         let changes = world.database.pool(database::Role::Api).await;
         cache.listen(changes, shutdown.clone());
         let instance = Self {

@@ -151,6 +151,9 @@ fn config(database: &TestDatabase) -> QueryConfig {
     let mut env = Env::from_pairs([
         ("DATABASE_URL", database.url_text()),
         ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+        // Nothing listens there.
+        ("KAFKA_BROKERS", "127.0.0.1:1"),
+        ("SCHEMA_REGISTRY_URL", "http://127.0.0.1:1"),
     ]);
     let config = QueryConfig::from_env(&mut env);
     env.finish().unwrap();
@@ -165,6 +168,29 @@ async fn it_starts_with_the_right_role() {
     let started = start(&config(&database), &register, Shutdown::new()).await;
     assert!(started.is_ok());
     assert!(register.report().await.checks.contains_key("database"));
+}
+
+#[tokio::test]
+async fn without_kafka_all_is_answered_but_live_views() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool(database::Role::Api).await;
+    let register = Health::new("query-api", "0.0.0");
+    let shutdown = Shutdown::new();
+    let config = config(&database);
+    let mut world = World::over(database, pool);
+    world.app = start(&config, &register, shutdown.clone()).await.unwrap();
+    let token = world.token(OURS, Role::Viewer);
+    assert_eq!(world.ask(OURS, "").await.0, 200);
+    let response = world.send("/api/metrics/real-time/1m", Some(&token)).await;
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+    assert_eq!(body(response).await["code"], "live_warming");
+    let health = world.send(crate::health::PATH, None).await;
+    let report = body(health).await;
+    assert_eq!(report["status"], "degraded");
+    assert_ne!(report["checks"]["live"]["status"], "ok", "{report}");
+    assert_eq!(report["checks"]["database"]["status"], "ok", "{report}");
+    shutdown.trigger();
 }
 
 #[tokio::test]
@@ -187,6 +213,8 @@ async fn waiting_for_a_lost_database_ends_with_the_process() {
         // Nothing listens there.
         ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d"),
         ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("KAFKA_BROKERS", "127.0.0.1:1"),
+        ("SCHEMA_REGISTRY_URL", "http://127.0.0.1:1"),
     ]);
     let config = QueryConfig::from_env(&mut env);
     env.finish().unwrap();

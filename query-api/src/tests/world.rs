@@ -13,6 +13,7 @@ use platform::{
     config::{Env, JwtConfig, RateLimitConfig},
     database::{self, TenantDb, changes, rollup_columns::RollupColumns},
     http::health::Health,
+    lifecycle::Shutdown,
     rate_limit::RateLimiter,
     test_support::TestDatabase,
 };
@@ -26,7 +27,11 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::cache::{Cache, CacheConfig};
+use crate::{
+    LiveConfig,
+    cache::{Cache, CacheConfig},
+    live::Live,
+};
 
 pub(super) const OURS: Uuid = Uuid::from_u128(0xa);
 pub(super) const THEIRS: Uuid = Uuid::from_u128(0xb);
@@ -124,27 +129,51 @@ pub(super) struct World {
     pub(super) app: Router,
     pub(super) jwt: JwtConfig,
     pub(super) cache: Arc<Cache>,
+    pub(super) live: Live,
 }
 
-/// The service over a pool, whose cache does not listen yet.
-pub(super) fn service(pool: PgPool, settings: &[(&str, &str)]) -> (Router, JwtConfig, Arc<Cache>) {
-    let secret = [("JWT_SECRET", "0123456789abcdef0123456789abcdef")];
-    let mut env = Env::from_pairs(secret.iter().chain(settings).copied());
-    let jwt = JwtConfig::from_env(&mut env);
-    let limiter = RateLimiter::start(&RateLimitConfig::from_env(&mut env)).unwrap();
-    let cache = Arc::new(Cache::start(&CacheConfig::from_env(&mut env)).unwrap());
-    env.finish().unwrap();
-    let health = Health::new("query-api", "0.0.0");
-    let database = TenantDb::new(pool);
-    crate::health::watch(&health, &database);
-    let state = crate::service::AppState {
-        database,
-        verifier: Arc::new(Verifier::start(&jwt).unwrap()),
-        limiter: Arc::new(limiter),
-        cache: Arc::clone(&cache),
-        slow_query: Duration::from_secs(1),
-    };
-    (crate::service::router(state, &health), jwt, cache)
+/// The service with some settings, with what tests look into.
+pub(super) struct Service {
+    pub(super) app: Router,
+    pub(super) jwt: JwtConfig,
+    /// Does not listen yet.
+    pub(super) cache: Arc<Cache>,
+    /// Follows nothing: what it holds is the test's to say.
+    pub(super) live: Live,
+}
+
+impl Service {
+    /// Over a pool; live views end with `shutdown`.
+    pub(super) fn over(pool: PgPool, settings: &[(&str, &str)], shutdown: Shutdown) -> Self {
+        let defaults = [
+            ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+            ("RATE_LIMIT_READS", "0"),
+        ];
+        let given = |name: &str| settings.iter().any(|(setting, _)| *setting == name);
+        let defaults = defaults.iter().filter(|(name, _)| !given(name));
+        let mut env = Env::from_pairs(defaults.chain(settings).copied());
+        let jwt = JwtConfig::from_env(&mut env);
+        let limiter = RateLimiter::start(&RateLimitConfig::from_env(&mut env)).unwrap();
+        let cache = Arc::new(Cache::start(&CacheConfig::from_env(&mut env)).unwrap());
+        let live = Live::new(&LiveConfig::from_env(&mut env), shutdown);
+        let health = Health::new("query-api", "0.0.0");
+        let database = TenantDb::new(pool);
+        crate::health::watch(&health, &database);
+        let state = crate::service::AppState {
+            database,
+            verifier: Arc::new(Verifier::start(&jwt).unwrap()),
+            limiter: Arc::new(limiter),
+            cache: Arc::clone(&cache),
+            slow_query: Duration::from_secs(1),
+            live: live.clone(),
+        };
+        Self {
+            app: crate::service::router(state, &health),
+            jwt,
+            cache,
+            live,
+        }
+    }
 }
 
 impl World {
@@ -164,13 +193,40 @@ impl World {
 
     /// The service with this pool and at most so many reads in a minute.
     pub(super) fn limited(database: TestDatabase, pool: PgPool, reads: &str) -> Self {
-        let (app, jwt, cache) = service(pool.clone(), &[("RATE_LIMIT_READS", reads)]);
+        Self::set(
+            database,
+            pool,
+            &[("RATE_LIMIT_READS", reads)],
+            Shutdown::new(),
+        )
+    }
+
+    /// The service with settings of live views, which end with `shutdown`.
+    pub(super) async fn live(settings: &[(&str, &str)], shutdown: Shutdown) -> Self {
+        let database = TestDatabase::create().await;
+        let pool = database.pool(database::Role::Api).await;
+        Self::set(database, pool, settings, shutdown)
+    }
+
+    fn set(
+        database: TestDatabase,
+        pool: PgPool,
+        settings: &[(&str, &str)],
+        shutdown: Shutdown,
+    ) -> Self {
+        let Service {
+            app,
+            jwt,
+            cache,
+            live,
+        } = Service::over(pool.clone(), settings, shutdown);
         Self {
             app,
             database,
             pool,
             jwt,
             cache,
+            live,
         }
     }
 

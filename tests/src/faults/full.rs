@@ -4,14 +4,14 @@ use std::pin::Pin;
 
 use tokio::task::LocalSet;
 
-use super::cases::{cut, jobs, kill, poison, rebalance, stack, stop};
+use super::cases::{cut, jobs, kill, live, poison, rebalance, stack, stop};
 use super::report::{HEAD, Report};
 use super::system::Plan;
 
 type Case = fn(Plan) -> Pin<Box<dyn Future<Output = Report>>>;
 
 /// Name, what runs it, rounds, records of a thousand that do not count, partitions.
-const CASES: [(&str, Case, u32, u32, i32); 8] = [
+const CASES: [(&str, Case, u32, u32, i32); 9] = [
     ("kill", |plan| Box::pin(kill::run(plan)), 30, 10, 2),
     ("stop", |plan| Box::pin(stop::run(plan)), 6, 10, 2),
     ("cut", |plan| Box::pin(cut::run(plan)), 60, 10, 2),
@@ -31,6 +31,7 @@ const CASES: [(&str, Case, u32, u32, i32); 8] = [
         2,
     ),
     ("jobs", |plan| Box::pin(jobs::run(plan)), 5, 10, 2),
+    ("live", |plan| Box::pin(live::run(plan)), 10, 10, 2),
     ("stack", |plan| Box::pin(stack::run(plan)), 12, 10, 2),
 ];
 

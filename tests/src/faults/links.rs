@@ -28,7 +28,7 @@ impl Part {
 }
 
 /// Every pair of parts that talk to each other. Instances of a service share its proxies.
-pub(crate) const ALL: [(Service, Part); 12] = [
+pub(crate) const ALL: [(Service, Part); 14] = [
     (Service::Gateway, Part::Kafka),
     (Service::Gateway, Part::Registry),
     (Service::Gateway, Part::Database),
@@ -37,6 +37,8 @@ pub(crate) const ALL: [(Service, Part); 12] = [
     (Service::Sink, Part::Kafka),
     (Service::Sink, Part::Registry),
     (Service::Sink, Part::Database),
+    (Service::Query, Part::Kafka),
+    (Service::Query, Part::Registry),
     (Service::Query, Part::Database),
     (Service::Jobs, Part::Kafka),
     (Service::Jobs, Part::Registry),

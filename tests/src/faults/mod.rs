@@ -32,8 +32,9 @@ mod report;
 mod rollups;
 mod services;
 mod system;
+mod watcher;
 
-use self::cases::{cut, jobs, kill, poison, rebalance, stop};
+use self::cases::{cut, jobs, kill, live, poison, rebalance, stop};
 use self::system::Plan;
 
 /// `FAULT_SEED`, or a new one.
@@ -89,4 +90,9 @@ async fn records_that_grow_in_our_compression_hold_up_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_jobs_leave_nothing_half_done() {
     jobs::run(short("jobs", 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_views_end_with_what_the_database_has() {
+    live::run(short("live", 1)).await;
 }

@@ -252,8 +252,8 @@ impl System {
         }
     }
 
-    /// Ends the load, waits until all was read, and holds everything against the ledger.
-    pub(crate) async fn settle(mut self) -> Report {
+    /// Ends the load, and waits until all was read.
+    pub(crate) async fn calm(&mut self) {
         let load_ended = Utc::now();
         if let Some(load) = self.load.take() {
             load.end().await;
@@ -261,6 +261,11 @@ impl System {
             self.longest_pause = self.longest_pause.max(pause.await);
         }
         self.drain().await;
+    }
+
+    /// Ends the load, waits until all was read, and holds everything against the ledger.
+    pub(crate) async fn settle(mut self) -> Report {
+        self.calm().await;
         let pool = &self.pipeline.pool;
         let stored = check::stored(pool).await;
         let ledger = self.target.ledger.clone();

@@ -3,6 +3,7 @@
 pub(crate) mod cut;
 pub(crate) mod jobs;
 pub(crate) mod kill;
+pub(crate) mod live;
 pub(crate) mod poison;
 pub(crate) mod rebalance;
 pub(crate) mod stack;
