@@ -8,6 +8,7 @@ mod config;
 mod failure;
 mod health;
 mod openapi;
+mod page;
 mod params;
 mod service;
 mod timing;

@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{QueryConfig, aggregated, failure, health};
+use crate::{QueryConfig, aggregated, failure, health, page};
 
 /// How long a database may be away while the service starts.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -99,4 +99,5 @@ pub(crate) fn router(state: AppState, health: &Health) -> Router {
     aggregated::router()
         .with_state(state)
         .merge(health::router(health))
+        .merge(page::router())
 }
