@@ -24,6 +24,8 @@ mod jobs;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod rebuild;
