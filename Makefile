@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults unit bench bench-sink bench-push fuzz lint deny schemathesis stack down status reset
+.PHONY: help run test test-faults unit bench bench-sink bench-push fuzz lint deny schemathesis web stack down status reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ deny: ## licenses, sources and advisories of the dependencies
 
 schemathesis: ## generated requests to a running gateway (FLOWMETER_TOKEN, FLOWMETER_OPENAPI)
 	@scripts/schemathesis
+
+web: ## build the dashboard page anew (query-api/web/dist), with Node.js
+	cd query-api/web && npm ci --no-audit --no-fund && npm run build
 
 stack: ## bring up Kafka, the schema registry, TimescaleDB and Redis
 	@scripts/stack up

@@ -25,7 +25,9 @@ pub(crate) fn print(address: SocketAddr, jwt: &JwtConfig) -> anyhow::Result<()> 
     };
     println!(
         r#"
-Flowmeter is up at http://{address}. ^C stops it.
+Flowmeter is up. ^C stops it. Its dashboard, which asks for the token below:
+
+  http://{address}/
 
 {token}
 

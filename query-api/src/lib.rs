@@ -12,6 +12,7 @@ mod failure;
 mod health;
 mod live;
 mod openapi;
+mod page;
 mod params;
 mod service;
 mod timing;

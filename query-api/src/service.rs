@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{QueryConfig, aggregated, cache::Cache, failure, health, live, live::Live};
+use crate::{QueryConfig, aggregated, cache::Cache, failure, health, live, live::Live, page};
 
 /// How long a database may be away while the service starts.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -115,4 +115,5 @@ pub(crate) fn router(state: AppState, health: &Health) -> Router {
         .merge(live::router())
         .with_state(state)
         .merge(health::router(health))
+        .merge(page::router())
 }

@@ -26,6 +26,8 @@ mod live;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod rebuild;
