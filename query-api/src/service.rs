@@ -16,7 +16,12 @@ use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{QueryConfig, aggregated, cache::Cache, failure, health};
+use crate::{
+    QueryConfig, aggregated,
+    cache::Cache,
+    failure, health,
+    operations::{self, Operations, dead_letters::Replayer},
+};
 
 /// How long a database may be away while the service starts.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -32,6 +37,7 @@ pub(crate) struct AppState {
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) slow_query: Duration,
+    pub(crate) operations: Arc<Operations>,
 }
 
 impl FromRef<AppState> for Arc<Verifier> {
@@ -44,6 +50,8 @@ impl FromRef<AppState> for Arc<Verifier> {
 /// paths and without layers or a fallback: those the caller adds. The database
 /// becomes a part of `health`.
 ///
+/// `replayer` sends dead letters again; without one, that is not offered.
+///
 /// A database that is away is waited for, half a minute at most and not beyond
 /// `shutdown`.
 ///
@@ -52,6 +60,7 @@ impl FromRef<AppState> for Arc<Verifier> {
 /// past the isolation of organizations, since then nothing may be served.
 pub async fn start(
     config: &QueryConfig,
+    replayer: Option<Arc<dyn Replayer>>,
     health: &Health,
     shutdown: Shutdown,
 ) -> anyhow::Result<Router> {
@@ -68,13 +77,15 @@ pub async fn start(
     let cache = Cache::start(&config.cache)?;
     // Away from the pool, whose connections are all for queries.
     let changes = pool(config, &url, 1, "flowmeter-query-api-changes").await?;
-    cache.listen(changes, shutdown);
+    cache.listen(changes, shutdown.clone());
+    let operations = Operations::start(&config.instance_id, replayer, health, shutdown)?;
     let state = AppState {
         database,
         verifier,
         limiter: Arc::new(limiter),
         cache: Arc::new(cache),
         slow_query: config.slow_query,
+        operations: Arc::new(operations),
     };
     Ok(router(state, health))
 }
@@ -107,6 +118,7 @@ async fn pool(
 /// The routes.
 pub(crate) fn router(state: AppState, health: &Health) -> Router {
     aggregated::router()
+        .merge(operations::router())
         .with_state(state)
         .merge(health::router(health))
 }

@@ -3,5 +3,6 @@
 mod answers;
 mod cache;
 mod failures;
+mod operations;
 mod pages;
 mod world;

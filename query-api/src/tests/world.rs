@@ -13,6 +13,7 @@ use platform::{
     config::{Env, JwtConfig, RateLimitConfig},
     database::{self, TenantDb, changes, rollup_columns::RollupColumns},
     http::health::Health,
+    lifecycle::Shutdown,
     rate_limit::RateLimiter,
     test_support::TestDatabase,
 };
@@ -26,7 +27,10 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::cache::{Cache, CacheConfig};
+use crate::{
+    cache::{Cache, CacheConfig},
+    operations::Operations,
+};
 
 pub(super) const OURS: Uuid = Uuid::from_u128(0xa);
 pub(super) const THEIRS: Uuid = Uuid::from_u128(0xb);
@@ -137,12 +141,14 @@ pub(super) fn service(pool: PgPool, settings: &[(&str, &str)]) -> (Router, JwtCo
     let health = Health::new("query-api", "0.0.0");
     let database = TenantDb::new(pool);
     crate::health::watch(&health, &database);
+    let operations = Operations::start("test-1", None, &health, Shutdown::new()).unwrap();
     let state = crate::service::AppState {
         database,
         verifier: Arc::new(Verifier::start(&jwt).unwrap()),
         limiter: Arc::new(limiter),
         cache: Arc::clone(&cache),
         slow_query: Duration::from_secs(1),
+        operations: Arc::new(operations),
     };
     (crate::service::router(state, &health), jwt, cache)
 }
