@@ -6,7 +6,6 @@ use ingest_gateway::GatewayConfig;
 use platform::config::{Env, KafkaConfig, LogConfig, deprecated_variables};
 use platform::lifecycle::Shutdown;
 use platform::telemetry::logs;
-use query_api::QueryConfig;
 use sink::SinkConfig;
 
 use crate::jobs::{self, JobsCommand, JobsSettings};
@@ -100,7 +99,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             service::gateway(configured(read)?).await
         }
         Command::Query => {
-            let read = |env: &mut Env| HttpService::read(env, QueryConfig::from_env);
+            let read = |env: &mut Env| HttpService::read(env, service::QuerySettings::from_env);
             service::query(configured(read)?).await
         }
         Command::Aggregator => {

@@ -1,6 +1,7 @@
 //! `flowmeter serve`: everything in one process, on one port.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator::AggregatorConfig;
@@ -14,6 +15,7 @@ use platform::telemetry::metrics;
 use query_api::QueryConfig;
 use sink::SinkConfig;
 
+use crate::dead_letters::KafkaReplayer;
 use crate::greeting;
 use crate::jobs::JobsSettings;
 use crate::reference::reference;
@@ -95,7 +97,13 @@ impl Serving {
         let listener = server::bind(&config.http).await?;
         let address = listener.local_addr()?;
         let gateway = Gateway::start(&config.gateway, &health).await?;
-        let query = query_api::start(&config.query, &health, shutdown.clone()).await?;
+        let query = query_api::start(
+            &config.query,
+            Some(Arc::new(KafkaReplayer::new(config.gateway.kafka.clone()))),
+            &health,
+            shutdown.clone(),
+        )
+        .await?;
         let routers = [
             ("gateway", gateway.router()),
             ("query", query.merge(reference())),

@@ -1,5 +1,7 @@
 //! Each service as a process of its own, with a port for operators.
 
+use std::sync::Arc;
+
 use aggregator::AggregatorConfig;
 use axum::Router;
 use ingest_gateway::{Gateway, GatewayConfig};
@@ -9,9 +11,10 @@ use platform::http::health::Health;
 use platform::http::{layers, server};
 use platform::lifecycle::{Services, Shutdown};
 use platform::telemetry::metrics::{self, PrometheusHandle};
-use query_api::QueryConfig;
+use query_api::{QueryConfig, Replayer};
 use sink::SinkConfig;
 
+use crate::dead_letters::KafkaReplayer;
 use crate::jobs::JobsSettings;
 use crate::reference::reference;
 use crate::serve::{DRAIN_BOUND, FLUSH_BOUND, VERSION};
@@ -101,10 +104,27 @@ pub(crate) async fn gateway(config: HttpService<GatewayConfig>) -> anyhow::Resul
     result
 }
 
-pub(crate) async fn query(config: HttpService<QueryConfig>) -> anyhow::Result<()> {
+/// Settings of the query API, and with what it sends dead letters again, if it can.
+pub(crate) struct QuerySettings {
+    query: QueryConfig,
+    replayer: Option<KafkaReplayer>,
+}
+
+impl QuerySettings {
+    pub(crate) fn from_env(env: &mut Env) -> Self {
+        Self {
+            query: QueryConfig::from_env(env),
+            replayer: KafkaReplayer::from_env(env),
+        }
+    }
+}
+
+pub(crate) async fn query(config: HttpService<QuerySettings>) -> anyhow::Result<()> {
     let mut process = Process::start("query")?;
-    let router =
-        query_api::start(&config.service, &process.health, process.shutdown.clone()).await?;
+    let QuerySettings { query, replayer } = config.service;
+    let replayer = replayer.map(|replayer| Arc::new(replayer) as Arc<dyn Replayer>);
+    let shutdown = process.shutdown.clone();
+    let router = query_api::start(&query, replayer, &process.health, shutdown).await?;
     process.serve("query", router, config.http).await?;
     process.run(config.admin).await
 }

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 
-use crate::job::Outcome;
-use crate::schedule::last_counted;
+use crate::job::{Outcome, Spec};
+use crate::schedule::{Schedule, last_counted};
 
 /// Who wanted a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,28 @@ impl History {
             .filter_map(|(began, outcome)| Some((began, Outcome::of(&outcome)?)))
             .collect();
         Ok((now, last_counted(&runs)))
+    }
+
+    /// Says when a job runs, for those who look at the table.
+    pub(crate) async fn plan(
+        &self,
+        spec: &Spec,
+        schedule: &Schedule,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        let sql = "insert into flowmeter.job_plans as p (job, about, schedule, next_at) \
+             values ($1, $2, $3, $4) on conflict (job) do update set about = excluded.about, \
+             schedule = excluded.schedule, next_at = excluded.next_at, updated_at = now() \
+             where (p.about, p.schedule, p.next_at) \
+                is distinct from (excluded.about, excluded.schedule, excluded.next_at)";
+        sqlx::query(sql)
+            .bind(spec.name)
+            .bind(spec.about)
+            .bind(schedule.to_string())
+            .bind(schedule.next(now))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// When a job last succeeded.

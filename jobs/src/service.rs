@@ -148,6 +148,7 @@ async fn keep(
     let name = job.spec().name;
     while !scope.is_triggered() {
         let (now, last) = runner.history.last(name).await?;
+        runner.history.plan(job.spec(), &schedule, now).await?;
         let pause = if !schedule.is_due(now, last) {
             let next = schedule.next(now).map(|next| next - now);
             let until = next.and_then(|span| span.to_std().ok());

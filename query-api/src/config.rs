@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::config::{DatabaseConfig, Env, JwtConfig, RateLimitConfig};
+use platform::config::{DatabaseConfig, Env, JwtConfig, RateLimitConfig, ServiceIdentity};
 
 use crate::cache::CacheConfig;
 use crate::live::LiveConfig;
@@ -16,6 +16,8 @@ pub struct QueryConfig {
     pub jwt: JwtConfig,
     /// How much may be asked by whom.
     pub rate_limits: RateLimitConfig,
+    /// `INSTANCE_ID`: which of several instances this is.
+    pub instance_id: String,
     /// What answers are kept, and where.
     pub cache: CacheConfig,
     /// `SLOW_QUERY_MS`, default 1000: a query that takes longer is logged.
@@ -32,6 +34,7 @@ impl QueryConfig {
             database: DatabaseConfig::from_env(env),
             jwt: JwtConfig::from_env(env),
             rate_limits: RateLimitConfig::from_env(env),
+            instance_id: ServiceIdentity::from_env(env).instance_id,
             cache: CacheConfig::from_env(env),
             slow_query: env.millis("SLOW_QUERY_MS", Duration::from_secs(1), bounds),
             live: LiveConfig::from_env(env),

@@ -29,7 +29,14 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         crate::aggregated::aggregated,
         crate::live::live,
         crate::live::real_time,
-        crate::health::health
+        crate::health::health,
+        crate::health::live,
+        crate::health::ready,
+        crate::operations::dead_letters::list::dead_letters,
+        crate::operations::dead_letters::replay::replay,
+        crate::operations::jobs::jobs,
+        crate::operations::performance::performance,
+        crate::operations::stats::stats,
     ),
     modifiers(&Bearer)
 )]
@@ -112,6 +119,90 @@ pub(crate) enum GroupByName {
     Command,
     Agent,
     MetricType,
+}
+
+/// The parameters of `/dead-letters`. Each may be given once; others are refused.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeadLettersParams {
+    /// Start of the range, RFC 3339; by default 7 days before its end. Letters
+    /// count by the time at which the log took their record.
+    #[param(format = DateTime, required = false)]
+    start_date: String,
+    /// End of the range, RFC 3339, after its start; by default now.
+    #[param(format = DateTime, required = false)]
+    end_date: String,
+    /// Only letters with this reason's code.
+    #[param(required = false, example = "unknown_schema")]
+    reason: String,
+    /// Only letters of records of this topic.
+    #[param(required = false, example = "metrics.command-executions")]
+    topic: String,
+    /// Only letters of records of this program; of all that begin so, with `*`
+    /// at the end; of those that say none, `unknown`.
+    #[param(required = false, example = "hook/*")]
+    client: String,
+    /// Only letters of which this is true.
+    #[param(inline, required = false)]
+    state: LetterState,
+    /// The most letters of a page.
+    #[param(minimum = 1, maximum = 1000, default = 100, required = false)]
+    limit: u32,
+    /// `next_cursor` of the page before, with that page's other parameters; only
+    /// `limit` may differ.
+    #[param(required = false)]
+    cursor: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase", default = "all")]
+enum LetterState {
+    Open,
+    Replayed,
+    All,
+}
+
+/// Which letters to send again. All filters must agree; letters that were sent
+/// again before are never among them. Other members are refused.
+#[derive(ToSchema)]
+pub(crate) struct ReplayBody {
+    /// Say what would be sent, and send nothing.
+    #[schema(required = false, default = true)]
+    dry_run: bool,
+    /// Needed to send every open letter, without any filter.
+    #[schema(required = false, default = false)]
+    all: bool,
+    /// Only letters with this reason's code.
+    #[schema(required = false, example = "unknown_schema")]
+    reason: String,
+    /// Only letters of records of this topic.
+    #[schema(required = false)]
+    topic: String,
+    /// Only letters of records of this program; of all that begin so, with `*`
+    /// at the end; of those that say none, `unknown`.
+    #[schema(required = false, example = "hook/*")]
+    client: String,
+    /// Only letters of records that the log took at this instant or later.
+    #[schema(required = false, format = DateTime)]
+    from: String,
+    /// Only letters of records that the log took before this instant.
+    #[schema(required = false, format = DateTime)]
+    to: String,
+    /// Only letters with these ids, as `GET /dead-letters` tells them; at most 1000.
+    #[schema(required = false)]
+    ids: Vec<String>,
+    /// The most letters, the oldest records first.
+    #[schema(required = false, minimum = 1, maximum = 10000, default = 1000)]
+    limit: u32,
+}
+
+/// The parameters of `/jobs`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct JobsParams {
+    /// The most runs of each job.
+    #[param(minimum = 1, maximum = 100, default = 10, required = false)]
+    limit: u32,
 }
 
 /// An answer, and how it came about.
@@ -266,6 +357,39 @@ mod tests {
             Some(5),
             "{messages}"
         );
+    }
+
+    #[test]
+    fn what_operators_call_is_described_with_its_parameters() {
+        use crate::operations::{dead_letters::list, jobs, performance, stats};
+        let api = to_value(openapi()).unwrap();
+        let calls: [(&str, &[&str]); 4] = [
+            (list::PATH, &list::PARAMETERS),
+            (jobs::PATH, &jobs::PARAMETERS),
+            (stats::PATH, &[]),
+            (performance::PATH, &[]),
+        ];
+        for (path, expected) in calls {
+            let call = &api["paths"][path]["get"];
+            let none = Vec::new();
+            let parameters = call["parameters"].as_array().unwrap_or(&none);
+            let names: Vec<_> = parameters.iter().map(|p| p["name"].as_str()).collect();
+            let expected: Vec<_> = expected.iter().copied().map(Some).collect();
+            assert_eq!(names, expected, "{path}");
+            assert!(parameters.iter().all(|p| p["description"].is_string()));
+            assert_eq!(call["security"][0]["bearer"], Value::Array(Vec::new()));
+            assert!(call["responses"]["403"].is_object(), "{path}");
+        }
+        let described = &api["components"]["schemas"]["ReplayBody"]["properties"];
+        let described = described.as_object().unwrap().keys();
+        let mut members = crate::operations::dead_letters::REPLAY_MEMBERS.to_vec();
+        members.sort_unstable();
+        let mut described: Vec<_> = described.collect();
+        described.sort_unstable();
+        assert_eq!(described, members);
+        for path in [crate::health::LIVE, crate::health::READY] {
+            assert!(api["paths"][path]["get"]["responses"]["200"].is_object());
+        }
     }
 
     #[test]

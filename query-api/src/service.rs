@@ -16,7 +16,14 @@ use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{QueryConfig, aggregated, cache::Cache, failure, health, live, live::Live, page};
+use crate::{
+    QueryConfig, aggregated,
+    cache::Cache,
+    failure, health,
+    live::{self, Live},
+    operations::{self, Operations, dead_letters::Replayer},
+    page,
+};
 
 /// How long a database may be away while the service starts.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -33,6 +40,7 @@ pub(crate) struct AppState {
     pub(crate) cache: Arc<Cache>,
     pub(crate) slow_query: Duration,
     pub(crate) live: Live,
+    pub(crate) operations: Arc<Operations>,
 }
 
 impl FromRef<AppState> for Arc<Verifier> {
@@ -46,6 +54,8 @@ impl FromRef<AppState> for Arc<Verifier> {
 /// becomes a part of `health`, and so do live views, which are served once Kafka was read:
 /// without it, all else is answered. Live streams end with `shutdown`.
 ///
+/// `replayer` sends dead letters again; without one, that is not offered.
+///
 /// A database that is away is waited for, half a minute at most and not beyond
 /// `shutdown`.
 ///
@@ -54,6 +64,7 @@ impl FromRef<AppState> for Arc<Verifier> {
 /// past the isolation of organizations, since then nothing may be served.
 pub async fn start(
     config: &QueryConfig,
+    replayer: Option<Arc<dyn Replayer>>,
     health: &Health,
     shutdown: Shutdown,
 ) -> anyhow::Result<Router> {
@@ -71,8 +82,9 @@ pub async fn start(
     // Away from the pool, whose connections are all for queries.
     let changes = pool(config, &url, 1, "flowmeter-query-api-changes").await?;
     cache.listen(changes, shutdown.clone());
-    let live = Live::new(&config.live, shutdown);
+    let live = Live::new(&config.live, shutdown.clone());
     live.follow(&config.live, health.component("live"))?;
+    let operations = Operations::start(&config.instance_id, replayer, health, shutdown)?;
     let state = AppState {
         database,
         verifier,
@@ -80,6 +92,7 @@ pub async fn start(
         cache: Arc::new(cache),
         slow_query: config.slow_query,
         live,
+        operations: Arc::new(operations),
     };
     Ok(router(state, health))
 }
@@ -113,6 +126,7 @@ async fn pool(
 pub(crate) fn router(state: AppState, health: &Health) -> Router {
     aggregated::router()
         .merge(live::router())
+        .merge(operations::router())
         .with_state(state)
         .merge(health::router(health))
         .merge(page::router())

@@ -5,5 +5,6 @@ mod cache;
 mod failures;
 mod live;
 mod live_streams;
+mod operations;
 mod pages;
 mod world;

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod cached_answers;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod dead_letters;

@@ -261,6 +261,69 @@ async fn what_was_refused_is_replayed_once() {
     pipeline.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_replays_the_organizations_own_over_http() {
+    let mut pipeline = Pipeline::start().await;
+    let foreign = Foreign::new(&pipeline).await;
+    pipeline.stop().await;
+    pipeline.set(&[("DATA_RETENTION_DAYS", "1")]);
+    pipeline.resume().await;
+    let [ours, theirs] = [Uuid::new_v4(), Uuid::new_v4()];
+    let at = Utc::now() - TimeDelta::days(2);
+    for (n, organization) in (1..).zip([ours, ours, ours, theirs]) {
+        let user = Uuid::new_v4();
+        let value = foreign.command_at(organization, user, n * 10, at);
+        let key = format!("{organization}:{user}");
+        foreign.send_as(Some(&key), &value, Some("hook/1.0")).await;
+    }
+    until(&pipeline, LETTERS, 4).await;
+    pipeline.stop().await;
+    pipeline.set(&[]);
+    pipeline.resume().await;
+
+    let client = Client::of(&pipeline, ours, Role::Admin);
+    let letters = "/api/metrics/dead-letters";
+    let (status, listed) = client.get(letters).await;
+    assert_eq!(status, 200, "{listed}");
+    assert_eq!(listed["groups"][0]["count"], 3);
+    let first = listed["data"][2]["id"].clone();
+
+    let replay = "/api/metrics/dead-letters/replay";
+    let (status, dry) = client.post(replay, &json!({})).await;
+    assert_eq!(status, 200, "{dry}");
+    assert_eq!(
+        (&dry["dry_run"], &dry["matched"]),
+        (&json!(true), &json!(3))
+    );
+    assert_eq!(dry["replayed"], 0);
+    let one = json!({"dry_run": false, "ids": [first]});
+    let (_, one) = client.post(replay, &one).await;
+    assert_eq!(
+        (&one["matched"], &one["replayed"]),
+        (&json!(1), &json!(1)),
+        "{one}"
+    );
+    let rest = json!({"dry_run": false, "reason": "invalid", "client": "hook/*"});
+    let (_, rest) = client.post(replay, &rest).await;
+    assert_eq!(
+        (&rest["matched"], &rest["replayed"]),
+        (&json!(2), &json!(2)),
+        "{rest}"
+    );
+    let all = json!({"dry_run": false, "all": true});
+    let (_, again) = client.post(replay, &all).await;
+    assert_eq!(
+        (&again["matched"], &again["replayed"]),
+        (&json!(0), &json!(0))
+    );
+    until(&pipeline, STORED, 3).await;
+    until(&pipeline, REPLAYED, 3).await;
+
+    let viewer = Client::of(&pipeline, ours, Role::Manager);
+    assert_eq!(viewer.post(replay, &all).await.0, 403);
+    pipeline.stop().await;
+}
+
 /// Does what a replay does, up to the commit: a letter's record and its marker are in the log.
 async fn half_a_replay(
     operator: &Operator,

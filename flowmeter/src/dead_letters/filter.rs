@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use schemas::Timestamp;
+use schemas::dead_letter::Position;
 use uuid::Uuid;
 
 use super::{Letter, UNKNOWN};
@@ -22,6 +23,9 @@ pub struct FilterArgs {
     /// unknown; may be repeated
     #[arg(long)]
     pub client: Vec<String>,
+    /// Where the record was refused, topic/partition/offset; may be repeated
+    #[arg(long, value_name = "POSITION")]
+    pub source: Vec<Position>,
     /// Event, a UUID, where the record could be read that far
     #[arg(long, value_name = "UUID")]
     pub event_id: Option<Uuid>,
@@ -53,6 +57,7 @@ impl FilterArgs {
             reason,
             topic,
             client,
+            source,
             event_id,
             from,
             to,
@@ -61,6 +66,7 @@ impl FilterArgs {
             && reason.is_empty()
             && topic.is_empty()
             && client.is_empty()
+            && source.is_empty()
             && event_id.is_none()
             && from.is_none()
             && to.is_none()
@@ -80,6 +86,7 @@ impl FilterArgs {
         any(&self.reason, &letter.reason)
             && any(&self.topic, &letter.topic)
             && (self.client.is_empty() || self.client.iter().any(by_client))
+            && (self.source.is_empty() || self.source.contains(&letter.source()))
             && self
                 .organization
                 .is_none_or(|id| letter.organization == Some(id))

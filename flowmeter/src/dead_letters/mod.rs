@@ -11,6 +11,7 @@ mod list;
 mod pacer;
 mod print;
 mod replay;
+mod replayer;
 mod scan;
 mod show;
 
@@ -26,6 +27,7 @@ pub use self::groups::{Dimension, Group};
 pub use self::ledger::Letter;
 pub use self::list::{ListArgs, Listing, list};
 pub use self::replay::{ReplayArgs, ReplayReport, replay};
+pub use self::replayer::KafkaReplayer;
 pub use self::show::{ShowArgs, Shown, show};
 
 /// The name of the client of letters that say none.

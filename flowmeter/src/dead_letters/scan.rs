@@ -10,6 +10,11 @@ use super::Log;
 use super::filter::FilterArgs;
 use super::ledger::Ledger;
 
+/// It was stopped before all was read.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("interrupted before anything was done")]
+pub(super) struct Interrupted;
+
 /// Reads up to the topic's present end, from where records of `from` on can be; `take` gets
 /// each record. `false` when `stop` was triggered before the end.
 pub(super) fn each(
@@ -49,6 +54,6 @@ pub(super) fn ledger(
     let mut ledger = Ledger::new(filter.clone());
     let take = |record: LogRecord| ledger.read(&log.topic, &record);
     let whole = each(log, filter.from, progress, stop, take)?;
-    anyhow::ensure!(whole, "interrupted before anything was done");
+    anyhow::ensure!(whole, Interrupted);
     Ok(ledger)
 }

@@ -208,7 +208,8 @@ impl Health {
 
     /// A report that asks nobody: a dead database is no reason for an
     /// orchestrator to restart this process.
-    fn life(&self) -> HealthReport {
+    #[must_use]
+    pub fn life(&self) -> HealthReport {
         HealthReport {
             status: HealthStatus::Ok,
             service: self.0.service,

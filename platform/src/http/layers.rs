@@ -171,7 +171,10 @@ fn log(span: &Span, route: &str, status: StatusCode, elapsed: Duration, notes: &
 
 /// Health checks and scrapes, which come every few seconds and say nothing new.
 fn is_asked_by_machines(route: &str) -> bool {
-    route == "/metrics" || route.starts_with("/health/") || route.ends_with("/health")
+    route == "/metrics"
+        || route.starts_with("/health/")
+        || route.ends_with("/health")
+        || route.starts_with("/api/metrics/health/")
 }
 
 /// The answer, or a problem when it panics or takes too long.

@@ -23,7 +23,7 @@ use tracing::{debug, info, warn};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::lingering::Lingering;
-use crate::{config::HttpConfig, lifecycle::Shutdown};
+use crate::{config::HttpConfig, lifecycle::Shutdown, telemetry::names};
 
 /// The most bytes of a request's head; more is answered with 431.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -138,6 +138,22 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// A connection among the open ones, also when it is cut.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        metrics::gauge!(names::HTTP_CONNECTIONS).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!(names::HTTP_CONNECTIONS).decrement(1.0);
+    }
+}
+
 struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
@@ -147,6 +163,7 @@ struct Connection {
 impl Connection {
     async fn run(self, router: Router, shutdown: Shutdown, hold: ConnectionHold) {
         let peer = self.peer;
+        let _counted = Counted::new();
         // Answers are small and wanted at once.
         if let Err(error) = self.stream.set_nodelay(true) {
             debug!(%peer, %error, "TCP_NODELAY cannot be set");

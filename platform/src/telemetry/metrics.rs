@@ -94,6 +94,7 @@ mod tests {
         counter!(names::SINK_ROWS, "table" => "t").increment(1);
         histogram!(names::QUERY_DURATION, "query" => "aggregated").record(0.02);
         counter!(names::CACHE_ANSWERS, "query" => "aggregated", "outcome" => "hit").increment(1);
+        gauge!(names::HTTP_CONNECTIONS).set(1.0);
         gauge!(names::CACHE_BYTES).set(1.0);
         gauge!(names::CACHE_LISTENING).set(1.0);
         gauge!(names::CACHE_FALLBACK).increment(0.0);

@@ -74,6 +74,8 @@ pub const WAITS: &str = "flowmeter_waits_total";
 pub const WAIT_DURATION: &str = "flowmeter_wait_duration_seconds";
 /// Always 1, with the `version` as label.
 pub const BUILD_INFO: &str = "flowmeter_build_info";
+/// Open HTTP connections.
+pub const HTTP_CONNECTIONS: &str = "flowmeter_http_connections";
 /// Calls let in by the overload limits and not answered yet.
 pub const REQUESTS_IN_FLIGHT: &str = "flowmeter_http_requests_in_flight";
 /// Memory reserved for bodies and the records made of them.
@@ -231,6 +233,7 @@ pub(super) fn describe() {
         Unit::Seconds,
         "Time of a database query, by query."
     );
+    describe_gauge!(HTTP_CONNECTIONS, Unit::Count, "Open HTTP connections.");
     describe_counter!(
         CACHE_ANSWERS,
         Unit::Count,

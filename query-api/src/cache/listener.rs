@@ -16,7 +16,7 @@ use super::versions::Versions;
 /// Between two questions whether the connection lives.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
-const ANSWER_BOUND: Duration = Duration::from_secs(1);
+const ANSWER_BOUND: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 

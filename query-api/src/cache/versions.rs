@@ -16,7 +16,7 @@ use crate::failure::QueryFailure;
 
 /// For how long nothing is missed for sure after a sign of life of the connection: one that is
 /// cut without a word says nothing.
-const TRUST: Duration = Duration::from_secs(3);
+const TRUST: Duration = Duration::from_secs(5);
 
 /// Organizations whose version is known; beyond, all are forgotten.
 const MOST_KNOWN: usize = 100_000;

@@ -145,8 +145,10 @@ async fn who_wants_the_databases_word_gets_it_without_delay() {
     for count in 2..20 {
         instance.ask(&world, ours, DAY).await;
         store(&sink, &[(ours, command(count))]).await;
-        let fresh = instance.send(&token, DAY, &[("cache-control", "no-cache")]);
-        assert_eq!(counted(fresh.await).await.0, u64::from(count));
+        let fresh = instance
+            .send(&token, DAY, &[("cache-control", "no-cache")])
+            .await;
+        assert_eq!(counted(fresh).await.0, u64::from(count));
         // And nobody is answered with less from then on.
         assert_eq!(instance.ask(&world, ours, DAY).await.0, u64::from(count));
     }
@@ -226,24 +228,32 @@ async fn a_client_that_has_the_answer_hears_so_without_the_database() {
     let theirs = Uuid::new_v4();
     store(&sink, &[(theirs, command(1))]).await;
     let other = world.token(theirs, Role::Viewer);
-    let answer = instances[0].send(&other, DAY, &[("if-none-match", &tag)]);
-    assert_eq!(answer.await.status(), 200);
+    let answer = instances[0]
+        .send(&other, DAY, &[("if-none-match", &tag)])
+        .await;
+    assert_eq!(answer.status(), 200);
 
     store(&sink, &[(ours, command(2))]).await;
     let newer = eventually(SOON, "another tag", || async {
-        let answer = instances[0].send(&token, DAY, &[("if-none-match", &tag)]);
-        Some(answer.await).filter(|answer| answer.status() == 200)
+        let answer = instances[0]
+            .send(&token, DAY, &[("if-none-match", &tag)])
+            .await;
+        Some(answer).filter(|answer| answer.status() == 200)
     })
     .await;
     let newer = newer.headers()["etag"].to_str().unwrap().to_owned();
     assert_ne!(newer, tag);
 
     world.pool.close().await;
-    let answer = instances[0].send(&token, DAY, &[("if-none-match", &newer)]);
-    assert_eq!(answer.await.status(), 304);
+    let answer = instances[0]
+        .send(&token, DAY, &[("if-none-match", &newer)])
+        .await;
+    assert_eq!(answer.status(), 304);
     assert_eq!(instances[0].ask(&world, ours, DAY).await, (2, "hit"));
-    let unknown = instances[0].send(&token, &format!("{DAY}&limit=7"), &[]);
-    assert_eq!(unknown.await.status(), 503);
+    let unknown = instances[0]
+        .send(&token, &format!("{DAY}&limit=7"), &[])
+        .await;
+    assert_eq!(unknown.status(), 503);
 }
 
 #[tokio::test]

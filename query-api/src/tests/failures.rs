@@ -165,7 +165,7 @@ fn config(database: &TestDatabase) -> QueryConfig {
 async fn it_starts_with_the_right_role() {
     let database = TestDatabase::create().await;
     let register = Health::new("query-api", "0.0.0");
-    let started = start(&config(&database), &register, Shutdown::new()).await;
+    let started = start(&config(&database), None, &register, Shutdown::new()).await;
     assert!(started.is_ok());
     assert!(register.report().await.checks.contains_key("database"));
 }
@@ -202,7 +202,7 @@ async fn it_refuses_to_start_when_its_role_can_read_the_tables() {
         .await
         .unwrap();
     let register = Health::new("query-api", "0.0.0");
-    let refused = start(&config(&database), &register, Shutdown::new()).await;
+    let refused = start(&config(&database), None, &register, Shutdown::new()).await;
     let error = format!("{:#}", refused.unwrap_err());
     assert!(error.contains("may read 1 tables directly"), "{error}");
 }
@@ -224,7 +224,7 @@ async fn waiting_for_a_lost_database_ends_with_the_process() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         ending.trigger();
     });
-    let error = start(&config, &register, shutdown).await.unwrap_err();
+    let error = start(&config, None, &register, shutdown).await.unwrap_err();
     assert!(
         error
             .to_string()

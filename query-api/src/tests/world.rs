@@ -31,6 +31,7 @@ use crate::{
     LiveConfig,
     cache::{Cache, CacheConfig},
     live::Live,
+    operations::Operations,
 };
 
 pub(super) const OURS: Uuid = Uuid::from_u128(0xa);
@@ -159,6 +160,7 @@ impl Service {
         let health = Health::new("query-api", "0.0.0");
         let database = TenantDb::new(pool);
         crate::health::watch(&health, &database);
+        let operations = Operations::start("test-1", None, &health, Shutdown::new()).unwrap();
         let state = crate::service::AppState {
             database,
             verifier: Arc::new(Verifier::start(&jwt).unwrap()),
@@ -166,6 +168,7 @@ impl Service {
             cache: Arc::clone(&cache),
             slow_query: Duration::from_secs(1),
             live: live.clone(),
+            operations: Arc::new(operations),
         };
         Self {
             app: crate::service::router(state, &health),
