@@ -10,7 +10,7 @@ const MOST = 4;
 /** Hours that are unlike the same hour of earlier weeks. */
 export function Odd({ dashboard }: { dashboard: Read<Dashboard> }) {
   return (
-    <Panel title="Odd lately" aside="against the same hour of the weeks before" class="odd">
+    <Panel title="Odd lately" aside="24 hours, against the same of earlier weeks" class="odd">
       <Answer read={dashboard}>
         {({ anomalies }) => {
           if (anomalies.length === 0) return <Empty>Nothing is out of the ordinary.</Empty>;

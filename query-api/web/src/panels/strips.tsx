@@ -102,6 +102,7 @@ export function Strips({ series, range, theme, kind, onKind }: Props) {
                 lines={strip.lines}
                 height={strip.height}
                 scale={strip.scale}
+                counts={strip.format === exact}
                 format={strip.axis}
                 times={i === strips.length - 1}
                 at={at}

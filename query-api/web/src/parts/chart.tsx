@@ -20,6 +20,8 @@ interface Props {
   lines: readonly Line[];
   height: number;
   scale?: "linear" | "logarithmic";
+  /** Whether there is nothing between two whole numbers. */
+  counts: boolean;
   /** A value as the axis says it. */
   format(value: number): string;
   /** Whether the times are written below. */
@@ -31,6 +33,7 @@ interface Props {
   theme: string;
 }
 
+const WHOLE_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 const AXIS = 56;
 const FONT = '11px "Instrument Sans", system-ui, sans-serif';
 
@@ -77,7 +80,7 @@ function data({ starts, step, lines }: Props): uPlot.AlignedData {
 }
 
 function options(element: HTMLElement, latest: { current: Props }): uPlot.Options {
-  const { step, lines, height, scale, times } = latest.current;
+  const { step, lines, height, scale, counts, times } = latest.current;
   const style = getComputedStyle(element);
   const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
   const ink = color("ink-3");
@@ -132,6 +135,7 @@ function options(element: HTMLElement, latest: { current: Props }): uPlot.Option
         size: AXIS,
         gap: 6,
         space: scale === "logarithmic" ? 18 : 26,
+        ...(counts ? { incrs: WHOLE_STEPS } : {}),
         grid: { stroke: rule, width: 1, ...quiet },
         ticks: { show: false },
         values: (_, ticks) => ticks.map((tick) => (tick === null ? null : short(latest.current.format(tick)))),
