@@ -26,6 +26,8 @@ interface Props {
   format(value: number): string;
   /** Whether the times are written below. */
   times: boolean;
+  /** From which time on events may still come; null when that is not known. */
+  open: number | null;
   /** The bucket that is pointed at. */
   at: number | null;
   onAt(at: number | null): void;
@@ -61,7 +63,7 @@ export function Chart(props: Props) {
     };
   }, [step, height, scale, times, theme, shape]);
 
-  useEffect(() => plot.current?.setData(data(latest.current)), [starts, lines]);
+  useEffect(() => plot.current?.setData(data(latest.current)), [starts, lines, props.open]);
 
   useEffect(() => {
     const made = plot.current;
@@ -144,11 +146,25 @@ function options(element: HTMLElement, latest: { current: Props }): uPlot.Option
     ],
     series: [{}, ...lines.map((line) => series(line, color(line.color)))],
     hooks: {
-      setCursor: [
+      // What is not complete yet stands on shaded ground.
+      drawClear: [
         (plot) => {
-          const { left, idx } = plot.cursor;
-          const inside = left !== undefined && left !== null && left >= 0;
-          latest.current.onAt(inside && idx !== null && idx !== undefined ? idx : null);
+          const { open } = latest.current;
+          if (open === null) return;
+          const { left, top, width, height } = plot.bbox;
+          const from = Math.max(left, plot.valToPos(open, "x", true));
+          plot.ctx.save();
+          plot.ctx.globalAlpha = 0.5;
+          plot.ctx.fillStyle = rule;
+          plot.ctx.fillRect(from, top, Math.max(0, left + width - from), height);
+          plot.ctx.restore();
+        },
+      ],
+      // Not uPlot's own event, which also comes when data is set.
+      init: [
+        (plot) => {
+          plot.over.addEventListener("mousemove", (event) => latest.current.onAt(plot.posToIdx(event.offsetX)));
+          plot.over.addEventListener("mouseleave", () => latest.current.onAt(null));
         },
       ],
     },
