@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { Row } from "../src/api/types";
-import { columns, errorRate, merge, quantiles, totals } from "../src/model/rows";
+import { columns, errorRate, firstOpen, merge, quantiles, totals } from "../src/model/rows";
 import { byTeam } from "../src/model/teams";
 
 const START = Date.UTC(2026, 0, 1) / 1000;
@@ -72,6 +72,13 @@ test("quantiles have gaps, and a place on a logarithmic scale", () => {
   const rows = merge(new Map(), [row(START + 60, 10)]);
   expect(quantiles(rows, [START, START + 60], "commands")).toEqual({ p50: [null, 1], p95: [null, 8], p99: [null, 9] });
   expect(quantiles(rows, [START + 60], "agents").p50).toEqual([null]);
+});
+
+test("a bucket is open until the watermark has passed its end", () => {
+  const starts = [START, START + 60, START + 120];
+  const at = (seconds: number) => firstOpen(starts, 60, new Date((START + seconds) * 1000).toISOString());
+  expect([-5, 59, 60, 119, 120, 179, 180].map(at)).toEqual([START, START, START + 60, START + 60, START + 120, START + 120, null]);
+  expect(firstOpen(starts, 60, null)).toBeNull();
 });
 
 test("teams add up over buckets, and nobody's team is one of them", () => {

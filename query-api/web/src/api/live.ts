@@ -12,6 +12,8 @@ export type Message =
 export interface Listener {
   /** New states of buckets. */
   rows(rows: Row[]): void;
+  /** Before which instant nothing is expected any more; null while that is not known. */
+  watermark(until: string | null): void;
   /** Whether the stream stands. */
   connected(yes: boolean): void;
   /** The stream could not say everything: what is shown must be read anew. */
@@ -39,6 +41,7 @@ export function follow(token: string, params: Params, listener: Listener): () =>
 
   const receive = (message: Message) => {
     if ("cursor" in message && message.cursor) cursor = message.cursor;
+    if ("watermark" in message) listener.watermark(message.watermark ?? null);
     switch (message.type) {
       case "snapshot":
       case "delta":

@@ -26,6 +26,13 @@ export function merge(rows: Rows, news: readonly Row[]): Rows {
   return merged;
 }
 
+/** The first bucket that does not end by the watermark; null when all do, or when there is none. */
+export function firstOpen(starts: readonly number[], step: number, watermark: string | null): number | null {
+  if (watermark === null) return null;
+  const until = Date.parse(watermark) / 1000;
+  return starts.find((start) => start + step > until) ?? null;
+}
+
 /** What happened in all, of everything that adds up. */
 export interface Totals {
   commands: number;

@@ -86,7 +86,7 @@ export function Figures({ series, dashboard, range }: { series: Series; dashboar
         before={before && errorRate(before)}
         better="less"
         range={range}
-        note={`agents ${percent(ratio(now.agentErrors, now.agents))}`}
+        note={now.agents > 0 && `agents ${percent(ratio(now.agentErrors, now.agents))}`}
         spark={lines.errorRate}
         color="error"
       />

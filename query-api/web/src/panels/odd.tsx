@@ -10,7 +10,7 @@ const MOST = 4;
 /** Hours that are unlike the same hour of earlier weeks. */
 export function Odd({ dashboard }: { dashboard: Read<Dashboard> }) {
   return (
-    <Panel title="Odd lately" aside="against the same hour of the weeks before" class="odd">
+    <Panel title="Odd lately" aside="24 hours, against the same of earlier weeks" class="odd">
       <Answer read={dashboard}>
         {({ anomalies }) => {
           if (anomalies.length === 0) return <Empty>Nothing is out of the ordinary.</Empty>;
@@ -32,26 +32,34 @@ export function Odd({ dashboard }: { dashboard: Read<Dashboard> }) {
 }
 
 function Item({ anomaly }: { anomaly: Anomaly }) {
-  const { measure, value, median, z, history } = anomaly;
+  const { measure, value, median, mad, z, history } = anomaly;
   const above = value > median;
   const wanted = better(measure);
   const verdict = wanted === "neither" ? "neutral" : above === (wanted === "more") ? "good" : "bad";
   const values = [...history.map((point) => point.value), value];
   return (
-    <li title={`z = ${z.toFixed(1)}; median ${figure(measure, median)} of ${history.length} weeks`}>
-      <span class={`mark ${verdict}`} aria-hidden="true">
-        {above ? "▲" : "▼"}
-      </span>
-      <span class="what">
-        <b>
-          {label(measure)} {figure(measure, value)}
-        </b>
-        <span class="usual">
-          {above ? "above" : "below"} its usual {figure(measure, median)}
-        </span>
-        <time dateTime={anomaly.bucket_start}>{instant(anomaly.bucket_start)}</time>
-      </span>
-      <Spark values={values} color="ink-3" />
+    <li>
+      <details>
+        <summary>
+          <span class={`mark ${verdict}`} aria-hidden="true">
+            {above ? "▲" : "▼"}
+          </span>
+          <span class="what">
+            <b>
+              {label(measure)} {figure(measure, value)}
+            </b>
+            <span class="usual">
+              {above ? "above" : "below"} its usual {figure(measure, median)}
+            </span>
+            <time dateTime={anomaly.bucket_start}>{instant(anomaly.bucket_start)}</time>
+          </span>
+          <Spark values={values} color="ink-3" />
+        </summary>
+        <p class="numbers-of">
+          Robust z {z.toFixed(1)}: median {figure(measure, median)}, median deviation {figure(measure, mad)}. The same
+          hour of the weeks before: {history.map((point) => figure(measure, point.value)).join(", ")}.
+        </p>
+      </details>
     </li>
   );
 }

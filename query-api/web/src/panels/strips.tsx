@@ -33,8 +33,13 @@ export function Strips({ series, range, theme, kind, onKind }: Props) {
   const [at, setAt] = useState<number | null>(null);
   const [table, setTable] = useState(false);
   const strips = useStrips(series, range, kind);
-  const { starts } = series;
+  const { starts, open } = series;
   const last = starts.length - 1;
+
+  const place = (i: number) => {
+    const start = starts[i] ?? 0;
+    return bucket(start, range.step) + (open !== null && start >= open ? ", not complete yet" : "");
+  };
 
   const onKeyDown = (event: KeyboardEvent) => {
     const from = at ?? last;
@@ -52,7 +57,7 @@ export function Strips({ series, range, theme, kind, onKind }: Props) {
       aside={
         <>
           <span class="when" role="status">
-            {at === null ? `the ${range.words}` : bucket(starts[at] ?? 0, range.step)}
+            {at === null ? `the ${range.words}` : place(at)}
           </span>
           <button type="button" class="word" aria-pressed={table} onClick={() => setTable(!table)}>
             Table
@@ -102,8 +107,10 @@ export function Strips({ series, range, theme, kind, onKind }: Props) {
                 lines={strip.lines}
                 height={strip.height}
                 scale={strip.scale}
+                counts={strip.format === exact}
                 format={strip.axis}
                 times={i === strips.length - 1}
+                open={open}
                 at={at}
                 onAt={setAt}
                 theme={theme}

@@ -20,10 +20,14 @@ interface Props {
   lines: readonly Line[];
   height: number;
   scale?: "linear" | "logarithmic";
+  /** Whether there is nothing between two whole numbers. */
+  counts: boolean;
   /** A value as the axis says it. */
   format(value: number): string;
   /** Whether the times are written below. */
   times: boolean;
+  /** From which time on events may still come; null when that is not known. */
+  open: number | null;
   /** The bucket that is pointed at. */
   at: number | null;
   onAt(at: number | null): void;
@@ -31,6 +35,7 @@ interface Props {
   theme: string;
 }
 
+const WHOLE_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 const AXIS = 56;
 const FONT = '11px "Instrument Sans", system-ui, sans-serif';
 
@@ -58,7 +63,7 @@ export function Chart(props: Props) {
     };
   }, [step, height, scale, times, theme, shape]);
 
-  useEffect(() => plot.current?.setData(data(latest.current)), [starts, lines]);
+  useEffect(() => plot.current?.setData(data(latest.current)), [starts, lines, props.open]);
 
   useEffect(() => {
     const made = plot.current;
@@ -77,7 +82,7 @@ function data({ starts, step, lines }: Props): uPlot.AlignedData {
 }
 
 function options(element: HTMLElement, latest: { current: Props }): uPlot.Options {
-  const { step, lines, height, scale, times } = latest.current;
+  const { step, lines, height, scale, counts, times } = latest.current;
   const style = getComputedStyle(element);
   const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
   const ink = color("ink-3");
@@ -132,6 +137,7 @@ function options(element: HTMLElement, latest: { current: Props }): uPlot.Option
         size: AXIS,
         gap: 6,
         space: scale === "logarithmic" ? 18 : 26,
+        ...(counts ? { incrs: WHOLE_STEPS } : {}),
         grid: { stroke: rule, width: 1, ...quiet },
         ticks: { show: false },
         values: (_, ticks) => ticks.map((tick) => (tick === null ? null : short(latest.current.format(tick)))),
@@ -140,11 +146,25 @@ function options(element: HTMLElement, latest: { current: Props }): uPlot.Option
     ],
     series: [{}, ...lines.map((line) => series(line, color(line.color)))],
     hooks: {
-      setCursor: [
+      // What is not complete yet stands on shaded ground.
+      drawClear: [
         (plot) => {
-          const { left, idx } = plot.cursor;
-          const inside = left !== undefined && left !== null && left >= 0;
-          latest.current.onAt(inside && idx !== null && idx !== undefined ? idx : null);
+          const { open } = latest.current;
+          if (open === null) return;
+          const { left, top, width, height } = plot.bbox;
+          const from = Math.max(left, plot.valToPos(open, "x", true));
+          plot.ctx.save();
+          plot.ctx.globalAlpha = 0.5;
+          plot.ctx.fillStyle = rule;
+          plot.ctx.fillRect(from, top, Math.max(0, left + width - from), height);
+          plot.ctx.restore();
+        },
+      ],
+      // Not uPlot's own event, which also comes when data is set.
+      init: [
+        (plot) => {
+          plot.over.addEventListener("mousemove", (event) => latest.current.onAt(plot.posToIdx(event.offsetX)));
+          plot.over.addEventListener("mouseleave", () => latest.current.onAt(null));
         },
       ],
     },

@@ -6,7 +6,7 @@ import { address, Refused, type Client } from "../api/client";
 import { follow } from "../api/live";
 import type { Aggregated, Row } from "../api/types";
 import { starts as startsOf, type Range } from "../model/ranges";
-import { merge, totals, type Rows, type Totals } from "../model/rows";
+import { firstOpen, merge, totals, type Rows, type Totals } from "../model/rows";
 import { useNow } from "./read";
 
 /** How the buckets are kept up to date. */
@@ -21,6 +21,8 @@ export interface Series {
   before: Totals | null;
   /** What happened before, bucket by bucket. */
   earlier: Rows;
+  /** The first bucket that events may still be on their way to; null when none is known to be. */
+  open: number | null;
   mode: Mode;
   loaded: boolean;
   problem: Refused | null;
@@ -38,6 +40,7 @@ const NONE: Rows = new Map();
 export function useSeries(client: Client, range: Range, team: string | null, live: boolean): Series {
   const [rows, setRows] = useState(NONE);
   const [earlier, setEarlier] = useState(NONE);
+  const [watermark, setWatermark] = useState<string | null>(null);
   const [mode, setMode] = useState<Mode>("connecting");
   const [loaded, setLoaded] = useState(false);
   const [problem, setProblem] = useState<Refused | null>(null);
@@ -80,6 +83,7 @@ export function useSeries(client: Client, range: Range, team: string | null, liv
         const current = await client.get<Aggregated>(url(first, first + length));
         if (over) return;
         take(current.data);
+        setWatermark(current.watermark);
         setLoaded(true);
         const previous = await client.get<Aggregated>(url(first - length, first));
         if (!over) setEarlier((old) => merge(old, previous.data));
@@ -90,6 +94,7 @@ export function useSeries(client: Client, range: Range, team: string | null, liv
         const last = startsOf(range, Date.now()).at(-1) as number;
         const page = await client.get<Aggregated>(url(last - range.step, last + range.step));
         take(page.data);
+        if (!over) setWatermark(page.watermark);
       });
     const shown = () => {
       if (!document.hidden) void load();
@@ -106,6 +111,7 @@ export function useSeries(client: Client, range: Range, team: string | null, liv
     const params = { window: range.window, buckets: followed(range), team_id: team };
     const unfollow = follow(client.token, params, {
       rows: take,
+      watermark: setWatermark,
       connected: (yes) => {
         clearInterval(poll);
         setMode(yes ? "live" : "polling");
@@ -134,9 +140,10 @@ export function useSeries(client: Client, range: Range, team: string | null, liv
       now: totals(rows, starts),
       before: earlier.size > 0 ? totals(earlier, before) : null,
       earlier,
+      open: firstOpen(starts, range.step, watermark),
       mode,
       loaded,
       problem,
     };
-  }, [rows, earlier, mode, loaded, problem, range, open]);
+  }, [rows, earlier, watermark, mode, loaded, problem, range, open]);
 }
