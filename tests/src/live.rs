@@ -48,7 +48,7 @@ fn batch(users: &[Uuid], team: Uuid) -> Value {
         let mut event = event;
         event["user_id"] = json!(users[index % users.len()]);
         event["timestamp"] = json!(now - TimeDelta::minutes(7 * index as i64));
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             event["team_id"] = json!(team);
         }
         event

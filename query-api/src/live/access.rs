@@ -115,10 +115,13 @@ mod tests {
         let bearer = (header::AUTHORIZATION, "Bearer d.e.f");
         assert_eq!(token(&headers(&[])).unwrap(), None);
         assert_eq!(
-            token(&headers(&[protocols.clone()])).unwrap(),
+            token(&headers(std::slice::from_ref(&protocols))).unwrap(),
             Some("a.b.c")
         );
-        assert_eq!(token(&headers(&[bearer.clone()])).unwrap(), Some("d.e.f"));
+        assert_eq!(
+            token(&headers(std::slice::from_ref(&bearer))).unwrap(),
+            Some("d.e.f")
+        );
         assert_eq!(
             token(&headers(&[bearer, protocols])).unwrap(),
             Some("a.b.c")

@@ -209,9 +209,9 @@ proptest! {
         }
         let from = oldest(window, query.buckets(), time);
         let expected = fold(&log.concat(), &query, from, watermark).sorted();
-        prop_assert_eq!(steady.sorted(), expected.clone());
-        prop_assert_eq!(casual.sorted(), expected.clone());
-        prop_assert_eq!(away.sorted(), expected.clone());
+        prop_assert_eq!(&steady.sorted(), &expected);
+        prop_assert_eq!(&casual.sorted(), &expected);
+        prop_assert_eq!(&away.sorted(), &expected);
         // Asked once, the same.
         let mut once = Client::default();
         once.hear(organization.look(query, time, watermark), window);

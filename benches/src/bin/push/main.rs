@@ -60,6 +60,7 @@ struct Moments {
 type Shared = Arc<Mutex<Moments>>;
 
 #[tokio::main]
+#[allow(clippy::print_stdout, reason = "the summary is the output")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let mut env = Env::from_process();
