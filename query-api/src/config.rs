@@ -15,6 +15,9 @@ pub struct QueryConfig {
     pub rate_limits: RateLimitConfig,
     /// `SLOW_QUERY_MS`, default 1000: a query that takes longer is logged.
     pub slow_query: Duration,
+    /// `EXPORT_MAX_CONCURRENT`, default 4: more exports at a time are refused. Each holds a
+    /// connection of the pool while it reads.
+    pub max_exports: usize,
 }
 
 impl QueryConfig {
@@ -26,6 +29,7 @@ impl QueryConfig {
             jwt: JwtConfig::from_env(env),
             rate_limits: RateLimitConfig::from_env(env),
             slow_query: env.millis("SLOW_QUERY_MS", Duration::from_secs(1), bounds),
+            max_exports: env.number("EXPORT_MAX_CONCURRENT", 4, 1..=1000),
         }
     }
 }

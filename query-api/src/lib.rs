@@ -5,6 +5,8 @@
 
 mod aggregated;
 mod config;
+mod events;
+mod export;
 mod failure;
 mod health;
 mod openapi;

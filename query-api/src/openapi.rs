@@ -25,7 +25,15 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Flowmeter query API", license(name = "Apache-2.0")),
-    paths(crate::aggregated::aggregated, crate::health::health),
+    paths(
+        crate::aggregated::aggregated,
+        crate::events::commands,
+        crate::events::agents,
+        crate::events::productivity,
+        crate::events::sessions,
+        crate::export::export,
+        crate::health::health,
+    ),
     modifiers(&Bearer)
 )]
 struct Description;

@@ -12,10 +12,13 @@ use platform::{
     rate_limit::RateLimiter,
 };
 use secrecy::ExposeSecret;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 use tracing::warn;
 
-use crate::{QueryConfig, aggregated, failure, health};
+use crate::{QueryConfig, aggregated, events, export, failure, health};
 
 /// How long a database may be away while the service starts.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -30,6 +33,8 @@ pub(crate) struct AppState {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) slow_query: Duration,
+    /// Room for exports.
+    pub(crate) exports: Arc<Semaphore>,
 }
 
 impl FromRef<AppState> for Arc<Verifier> {
@@ -68,6 +73,7 @@ pub async fn start(
         verifier,
         limiter: Arc::new(limiter),
         slow_query: config.slow_query,
+        exports: export::room(config.max_exports),
     };
     Ok(router(state, health))
 }
@@ -97,6 +103,8 @@ async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, Da
 /// The routes.
 pub(crate) fn router(state: AppState, health: &Health) -> Router {
     aggregated::router()
+        .merge(events::router())
+        .merge(export::router())
         .with_state(state)
         .merge(health::router(health))
 }

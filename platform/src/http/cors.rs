@@ -30,12 +30,15 @@ const SENT: [&str; 15] = [
 ];
 
 /// What a page may read beyond what every page may.
-const READ: [&str; 5] = [
+const READ: [&str; 8] = [
     "x-request-id",
     "retry-after",
     "ratelimit",
     "ratelimit-policy",
     "preference-applied",
+    "content-disposition",
+    "flowmeter-start-date",
+    "flowmeter-end-date",
 ];
 
 /// How long a browser may remember a preflight's answer.

@@ -50,6 +50,12 @@ pub const SINK_BATCH_DURATION: &str = "flowmeter_sink_batch_duration_seconds";
 pub const SINK_ROWS: &str = "flowmeter_sink_rows_total";
 /// Seconds of a database query, by `query`.
 pub const QUERY_DURATION: &str = "flowmeter_query_duration_seconds";
+/// Exports that are running.
+pub const EXPORTS_RUNNING: &str = "flowmeter_exports_running";
+/// Exports that ended, by `format` and `outcome` (`complete`, `abandoned` by the client, `failed`).
+pub const EXPORTS: &str = "flowmeter_exports_total";
+/// Rows that were exported, by `kind`.
+pub const EXPORT_ROWS: &str = "flowmeter_export_rows_total";
 /// Seconds from a record's log time until it is stored.
 pub const END_TO_END_DELAY: &str = "flowmeter_end_to_end_delay_seconds";
 /// Requests refused by a rate limit, by `class` of calls and `level` (organization or user).
@@ -203,6 +209,13 @@ pub(super) fn describe() {
         Unit::Seconds,
         "Time of a database query, by query."
     );
+    describe_gauge!(EXPORTS_RUNNING, Unit::Count, "Exports that are running.");
+    describe_counter!(
+        EXPORTS,
+        Unit::Count,
+        "Exports that ended, by format and outcome."
+    );
+    describe_counter!(EXPORT_ROWS, Unit::Count, "Rows exported, by kind.");
     describe_histogram!(
         END_TO_END_DELAY,
         Unit::Seconds,

@@ -154,6 +154,7 @@ impl World {
             verifier: Arc::new(Verifier::start(&jwt).unwrap()),
             limiter: Arc::new(limiter),
             slow_query: Duration::from_secs(1),
+            exports: crate::export::room(2),
         };
         Self {
             app: crate::service::router(state, &health),
