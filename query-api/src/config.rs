@@ -24,6 +24,9 @@ pub struct QueryConfig {
     pub slow_query: Duration,
     /// Live views.
     pub live: LiveConfig,
+    /// `EXPORT_MAX_CONCURRENT`, default 4: more exports at a time are refused. Each holds a
+    /// connection of the pool while it reads.
+    pub max_exports: usize,
 }
 
 impl QueryConfig {
@@ -38,6 +41,7 @@ impl QueryConfig {
             cache: CacheConfig::from_env(env),
             slow_query: env.millis("SLOW_QUERY_MS", Duration::from_secs(1), bounds),
             live: LiveConfig::from_env(env),
+            max_exports: env.number("EXPORT_MAX_CONCURRENT", 4, 1..=1000),
         }
     }
 }

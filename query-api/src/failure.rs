@@ -20,8 +20,19 @@ pub(crate) enum QueryFailure {
     #[error("the query took too long")]
     TooLong,
     /// A row does not hold what the sink writes.
-    #[error("a stored rollup cannot be read: {0}")]
+    #[error("a stored row cannot be read: {0}")]
     Malformed(&'static str),
+}
+
+impl QueryFailure {
+    /// Whether less might be read in time.
+    pub(crate) fn is_too_long(&self) -> bool {
+        match self {
+            Self::TooLong => true,
+            Self::Database(DatabaseError::Sql(error)) => kind(error) == Kind::TooLong,
+            _ => false,
+        }
+    }
 }
 
 impl From<SqlError> for QueryFailure {

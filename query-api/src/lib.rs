@@ -8,6 +8,8 @@
 mod aggregated;
 mod cache;
 mod config;
+mod events;
+mod export;
 mod failure;
 mod health;
 mod live;

@@ -37,6 +37,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         crate::operations::jobs::jobs,
         crate::operations::performance::performance,
         crate::operations::stats::stats,
+        crate::events::commands,
+        crate::events::agents,
+        crate::events::productivity,
+        crate::events::sessions,
+        crate::export::export,
     ),
     modifiers(&Bearer)
 )]

@@ -13,13 +13,16 @@ use platform::{
 };
 use secrecy::ExposeSecret;
 use sqlx::PgPool;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 use tracing::warn;
 
 use crate::{
     QueryConfig, aggregated,
     cache::Cache,
-    failure, health,
+    events, export, failure, health,
     live::{self, Live},
     operations::{self, Operations, dead_letters::Replayer},
     page,
@@ -41,6 +44,8 @@ pub(crate) struct AppState {
     pub(crate) slow_query: Duration,
     pub(crate) live: Live,
     pub(crate) operations: Arc<Operations>,
+    /// Room for exports.
+    pub(crate) exports: Arc<Semaphore>,
 }
 
 impl FromRef<AppState> for Arc<Verifier> {
@@ -93,6 +98,7 @@ pub async fn start(
         slow_query: config.slow_query,
         live,
         operations: Arc::new(operations),
+        exports: export::room(config.max_exports),
     };
     Ok(router(state, health))
 }
@@ -127,6 +133,8 @@ pub(crate) fn router(state: AppState, health: &Health) -> Router {
     aggregated::router()
         .merge(live::router())
         .merge(operations::router())
+        .merge(events::router())
+        .merge(export::router())
         .with_state(state)
         .merge(health::router(health))
         .merge(page::router())

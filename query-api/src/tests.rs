@@ -2,9 +2,15 @@
 
 mod answers;
 mod cache;
+mod export_limits;
+mod export_size;
+mod exports;
 mod failures;
+mod lists;
 mod live;
 mod live_streams;
 mod operations;
 mod pages;
+mod raw;
+mod searches;
 mod world;

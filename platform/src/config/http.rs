@@ -24,6 +24,9 @@ pub struct HttpConfig {
     /// `REQUEST_TIMEOUT_MS`, default 30 000: from a request's head to the
     /// answer's head. A streamed answer may take longer.
     pub request_timeout: Duration,
+    /// `WRITE_TIMEOUT_MS`, default 60 000: how long a client may take nothing of what is
+    /// sent to it. One that takes little, and goes on, is waited for.
+    pub write_timeout: Duration,
     /// `MAX_CONNECTIONS`, default 4096: more wait in the listen queue.
     pub max_connections: usize,
     /// `CORS_ORIGINS`, default none: whose pages may call from a browser.
@@ -41,7 +44,12 @@ impl HttpConfig {
             host: address(env, "HOST", LOCALHOST),
             port: env.number("PORT", 3000, 0..=u16::MAX),
             header_timeout: env.millis("HEADER_TIMEOUT_MS", Duration::from_secs(30), wait.clone()),
-            request_timeout: env.millis("REQUEST_TIMEOUT_MS", Duration::from_secs(30), wait),
+            request_timeout: env.millis(
+                "REQUEST_TIMEOUT_MS",
+                Duration::from_secs(30),
+                wait.clone(),
+            ),
+            write_timeout: env.millis("WRITE_TIMEOUT_MS", Duration::from_secs(60), wait),
             max_connections: env.number("MAX_CONNECTIONS", 4096, 1..=1_000_000),
             cors: cors_origins(env),
             hsts_max_age: hsts_max_age(env),
@@ -156,6 +164,7 @@ impl AdminConfig {
             port: self.port,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
             max_connections: 64,
             cors: None,
             hsts_max_age: None,

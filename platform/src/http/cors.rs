@@ -31,13 +31,16 @@ const SENT: [&str; 16] = [
 ];
 
 /// What a page may read beyond what every page may.
-const READ: [&str; 6] = [
+const READ: [&str; 9] = [
     "etag",
     "x-request-id",
     "retry-after",
     "ratelimit",
     "ratelimit-policy",
     "preference-applied",
+    "content-disposition",
+    "flowmeter-start-date",
+    "flowmeter-end-date",
 ];
 
 /// How long a browser may remember a preflight's answer.

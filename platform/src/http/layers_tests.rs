@@ -25,6 +25,7 @@ fn config() -> HttpConfig {
         max_connections: 8,
         cors: None,
         hsts_max_age: None,
+        write_timeout: Duration::from_secs(5),
     }
 }
 

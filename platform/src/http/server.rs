@@ -88,7 +88,12 @@ pub async fn serve(
             // kernel's queue and cost this process nothing.
             accepted = accept(&listener, &permits) => match accepted {
                 Ok((stream, peer, permit)) => {
-                    let connection = Connection { stream, peer, header_timeout: config.header_timeout };
+                    let connection = Connection {
+                        stream,
+                        peer,
+                        header_timeout: config.header_timeout,
+                        write_timeout: config.write_timeout,
+                    };
                     let hold = ConnectionHold { _permit: Arc::new(permit), _token: held.token() };
                     connections.spawn(connection.run(router.clone(), shutdown.clone(), hold));
                 }
@@ -158,6 +163,7 @@ struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
     header_timeout: Duration,
+    write_timeout: Duration,
 }
 
 impl Connection {
@@ -167,6 +173,9 @@ impl Connection {
         // Answers are small and wanted at once.
         if let Err(error) = self.stream.set_nodelay(true) {
             debug!(%peer, %error, "TCP_NODELAY cannot be set");
+        }
+        if let Err(error) = drop_when_stalled(&self.stream, self.write_timeout) {
+            debug!(%peer, %error, "TCP_USER_TIMEOUT cannot be set");
         }
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -193,6 +202,20 @@ impl Connection {
             debug!(%peer, %error, "a connection ended early");
         }
     }
+}
+
+/// Has the kernel end a connection whose peer acknowledges nothing, or whose window stays
+/// closed, for so long (RFC 5482). A timer of our own cannot tell: with megabytes in the
+/// socket's buffer, a slow reader looks like a dead one.
+#[cfg(target_os = "linux")]
+fn drop_when_stalled(stream: &TcpStream, bound: Duration) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(bound))
+}
+
+/// Elsewhere TCP's own patience holds.
+#[cfg(not(target_os = "linux"))]
+fn drop_when_stalled(_stream: &TcpStream, _bound: Duration) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ fn config() -> HttpConfig {
         max_connections: 2,
         cors: None,
         hsts_max_age: None,
+        write_timeout: Duration::from_secs(5),
     }
 }
 
@@ -158,5 +159,48 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
     assert!(early.is_err(), "answered although the limit was reached");
     drop(holder);
     assert!(rest(&mut waiting).await.starts_with("HTTP/1.1 200 OK"));
+    server.stop().await.unwrap();
+}
+
+/// An answer without end, which says when it is given up.
+struct Endless(Arc<Notify>);
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_dropped_and_one_that_takes_little_is_not() {
+    let given_up = Arc::new(Notify::new());
+    let told = Arc::clone(&given_up);
+    let endless = get(async move || {
+        let state = Endless(Arc::clone(&told));
+        Body::from_stream(futures_util::stream::unfold(state, async |state| {
+            Some((Ok::<_, io::Error>(vec![0_u8; 64 * 1024]), state))
+        }))
+    });
+    let config = HttpConfig {
+        write_timeout: Duration::from_secs(1),
+        ..config()
+    };
+    let server = Running::start(Router::new().route("/", endless), config).await;
+    let mut stream = server.connect().await;
+    let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    // Two megabytes a second, for three times as long as one may take nothing.
+    let mut taken = vec![0_u8; 200 * 1024];
+    for _ in 0..30 {
+        stream.read_exact(&mut taken).await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+    }
+    let told = given_up.notified();
+    timeout(Duration::from_secs(30), told)
+        .await
+        .expect("given up");
+    drop(stream);
+    server.shutdown.trigger();
     server.stop().await.unwrap();
 }

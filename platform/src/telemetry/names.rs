@@ -60,6 +60,12 @@ pub const CACHE_LISTENING: &str = "flowmeter_cache_listening";
 pub const CACHE_FALLBACK: &str = "flowmeter_cache_fallback";
 /// Calls of Redis for answers that failed.
 pub const CACHE_REDIS_ERRORS: &str = "flowmeter_cache_redis_errors_total";
+/// Exports that are running.
+pub const EXPORTS_RUNNING: &str = "flowmeter_exports_running";
+/// Exports that ended, by `format` and `outcome` (`complete`, `abandoned` by the client, `failed`).
+pub const EXPORTS: &str = "flowmeter_exports_total";
+/// Rows that were exported, by `kind`.
+pub const EXPORT_ROWS: &str = "flowmeter_export_rows_total";
 /// Seconds from a record's log time until it is stored.
 pub const END_TO_END_DELAY: &str = "flowmeter_end_to_end_delay_seconds";
 /// Requests refused by a rate limit, by `class` of calls and `level` (organization or user).
@@ -259,6 +265,13 @@ pub(super) fn describe() {
         Unit::Count,
         "Calls of Redis for answers that failed."
     );
+    describe_gauge!(EXPORTS_RUNNING, Unit::Count, "Exports that are running.");
+    describe_counter!(
+        EXPORTS,
+        Unit::Count,
+        "Exports that ended, by format and outcome."
+    );
+    describe_counter!(EXPORT_ROWS, Unit::Count, "Rows exported, by kind.");
     describe_histogram!(
         END_TO_END_DELAY,
         Unit::Seconds,

@@ -169,6 +169,7 @@ impl Service {
             slow_query: Duration::from_secs(1),
             live: live.clone(),
             operations: Arc::new(operations),
+            exports: crate::export::room(2),
         };
         Self {
             app: crate::service::router(state, &health),
