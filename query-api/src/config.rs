@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use platform::config::{DatabaseConfig, Env, JwtConfig, RateLimitConfig};
+use platform::config::{DatabaseConfig, Env, JwtConfig, RateLimitConfig, aggregation_windows};
+use schemas::Window;
 
 /// The service's settings.
 #[derive(Debug, Clone)]
@@ -13,6 +14,9 @@ pub struct QueryConfig {
     pub jwt: JwtConfig,
     /// How much may be asked by whom.
     pub rate_limits: RateLimitConfig,
+    /// `AGGREGATION_WINDOWS`, default all five, as of the sink: which rollups are kept and
+    /// can be asked for. Shortest first.
+    pub windows: Vec<Window>,
     /// `SLOW_QUERY_MS`, default 1000: a query that takes longer is logged.
     pub slow_query: Duration,
 }
@@ -25,6 +29,7 @@ impl QueryConfig {
             database: DatabaseConfig::from_env(env),
             jwt: JwtConfig::from_env(env),
             rate_limits: RateLimitConfig::from_env(env),
+            windows: aggregation_windows(env),
             slow_query: env.millis("SLOW_QUERY_MS", Duration::from_secs(1), bounds),
         }
     }

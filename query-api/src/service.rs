@@ -11,6 +11,7 @@ use platform::{
     lifecycle::Shutdown,
     rate_limit::RateLimiter,
 };
+use schemas::Window;
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -29,6 +30,8 @@ pub(crate) struct AppState {
     pub(crate) database: TenantDb,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) limiter: Arc<RateLimiter>,
+    /// The windows that rollups are kept of, shortest first.
+    pub(crate) windows: Arc<[Window]>,
     pub(crate) slow_query: Duration,
 }
 
@@ -67,6 +70,7 @@ pub async fn start(
         database,
         verifier,
         limiter: Arc::new(limiter),
+        windows: config.windows.as_slice().into(),
         slow_query: config.slow_query,
     };
     Ok(router(state, health))

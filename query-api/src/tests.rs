@@ -3,4 +3,5 @@
 mod answers;
 mod failures;
 mod pages;
+mod periods;
 mod world;

@@ -50,7 +50,7 @@ pub(crate) struct Sessions {
 }
 
 impl Group {
-    fn empty(bucket_start: Timestamp, key: Key) -> Self {
+    pub(crate) fn empty(bucket_start: Timestamp, key: Key) -> Self {
         Self {
             bucket_start,
             key,
@@ -62,7 +62,7 @@ impl Group {
         }
     }
 
-    fn add(&mut self, part: Part, rollup: &Rollup) {
+    pub(crate) fn add(&mut self, part: Part, rollup: &Rollup) {
         let sessions = &mut self.sessions;
         let count = |n: &mut u64| *n = n.saturating_add(rollup.count);
         match part {
@@ -132,7 +132,7 @@ mod tests {
     fn stored(bucket: i64, name: &str, part: Part, count: u64) -> StoredRollup {
         StoredRollup {
             bucket_start: Timestamp::from_millis(bucket).unwrap(),
-            key: Key::Name(name.to_owned()),
+            key: Key::Name(Some(name.to_owned())),
             part,
             rollup: Rollup {
                 count,
@@ -167,9 +167,9 @@ mod tests {
     fn a_group_is_the_sum_of_its_rollups_by_kind() {
         let (groups, more) = page(3);
         let expected = [
-            ("Name(\"a\")@0".to_owned(), 5, 2, 0),
-            ("Name(\"b\")@0".to_owned(), 0, 0, 8),
-            ("Name(\"b\")@1".to_owned(), 0, 0, 16),
+            ("Name(Some(\"a\"))@0".to_owned(), 5, 2, 0),
+            ("Name(Some(\"b\"))@0".to_owned(), 0, 0, 8),
+            ("Name(Some(\"b\"))@1".to_owned(), 0, 0, 16),
         ];
         assert_eq!((groups.as_slice(), more), (&expected[..], false));
     }

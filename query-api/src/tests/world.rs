@@ -153,6 +153,7 @@ impl World {
             database: tenants,
             verifier: Arc::new(Verifier::start(&jwt).unwrap()),
             limiter: Arc::new(limiter),
+            windows: Window::ALL.into(),
             slow_query: Duration::from_secs(1),
         };
         Self {
