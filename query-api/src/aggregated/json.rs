@@ -1,8 +1,9 @@
 //! The body of `POST /query`, read with all its faults at once.
 
+use std::{fmt::Display, str::FromStr};
+
 use schemas::{Fault, Faults, Timestamp, Window, fault::pointer, json::ObjectReader};
 use serde_json::value::RawValue;
-use std::{fmt::Display, str::FromStr};
 use uuid::{Uuid, fmt::Hyphenated};
 
 use super::{
