@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use platform::config::{DatabaseConfig, Env, JwtConfig, RateLimitConfig, ServiceIdentity};
+use platform::config::{
+    DatabaseConfig, Env, JwtConfig, RateLimitConfig, ServiceIdentity, aggregation_windows,
+};
+use schemas::Window;
 
 use crate::cache::CacheConfig;
 use crate::live::LiveConfig;
@@ -20,6 +23,9 @@ pub struct QueryConfig {
     pub instance_id: String,
     /// What answers are kept, and where.
     pub cache: CacheConfig,
+    /// `AGGREGATION_WINDOWS`, default all five, as of the sink: which rollups are kept and
+    /// can be asked for. Shortest first.
+    pub windows: Vec<Window>,
     /// `SLOW_QUERY_MS`, default 1000: a query that takes longer is logged.
     pub slow_query: Duration,
     /// Live views.
@@ -39,6 +45,7 @@ impl QueryConfig {
             rate_limits: RateLimitConfig::from_env(env),
             instance_id: ServiceIdentity::from_env(env).instance_id,
             cache: CacheConfig::from_env(env),
+            windows: aggregation_windows(env),
             slow_query: env.millis("SLOW_QUERY_MS", Duration::from_secs(1), bounds),
             live: LiveConfig::from_env(env),
             max_exports: env.number("EXPORT_MAX_CONCURRENT", 4, 1..=1000),

@@ -27,6 +27,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     info(title = "Flowmeter query API", license(name = "Apache-2.0")),
     paths(
         crate::aggregated::aggregated,
+        crate::aggregated::query,
         crate::live::live,
         crate::live::real_time,
         crate::health::health,
@@ -79,18 +80,47 @@ pub(crate) struct AggregatedParams {
     /// Only this project's events.
     #[param(required = false)]
     project_id: Uuid,
-    /// The length of a bucket, in UTC.
-    #[param(inline, required = false)]
-    aggregation_window: WindowName,
-    /// By what the events of a bucket are told apart. By `command`, `agent` or
-    /// `metric_type` only events of that kind count.
-    #[param(inline, required = false)]
-    group_by: GroupByName,
-    /// Of productivity metrics, only these types: at most 64, separated by
+    /// Of command executions, only those of this name. Other events count all the
+    /// same. Refused when grouped by `agent`, `model` or `metric_type`.
+    #[param(required = false, min_length = 1, max_length = 255)]
+    command_name: String,
+    /// Of agent interactions, only those of this agent. Other events count all the
+    /// same. Refused when grouped by `command` or `metric_type`.
+    #[param(required = false, min_length = 1, max_length = 255)]
+    agent_name: String,
+    /// Of agent interactions, only those of this model. Other events count all the
+    /// same. Refused when grouped by `command` or `metric_type`.
+    #[param(required = false, min_length = 1, max_length = 255)]
+    model: String,
+    /// Of productivity metrics, only these types: at most 500, separated by
     /// commas. Other events count all the same. Refused when grouped by
-    /// `command` or `agent`.
+    /// `command`, `agent` or `model`.
     #[param(required = false, example = "commands_per_hour,error_rate")]
     metric_types: String,
+    /// The length of a bucket, in UTC. Without it, the finest window that is kept
+    /// and of which the range has at most 200 buckets, or else the longest that is
+    /// kept; the answer says which. Refused if it is not kept.
+    #[param(inline, required = false)]
+    aggregation_window: WindowName,
+    /// By what the events of a bucket are told apart. By `command`, `agent`, `model`
+    /// or `metric_type` only events of that kind count.
+    #[param(inline, required = false)]
+    group_by: GroupByName,
+    /// Whether buckets without events have a row too, with counts of zero and
+    /// rates that are null; also those of the range that are yet to come. Refused
+    /// when grouped: which groups there are is only known by their events.
+    #[param(required = false, default = false)]
+    fill: bool,
+    /// Each row also says what its group was in the period before: in the bucket
+    /// that lies as many buckets earlier as the range has.
+    #[param(inline, required = false)]
+    compare: ComparisonName,
+    /// A time zone of the IANA database: buckets are its days, of 23, 24 or 25 hours.
+    /// The window is then `1d` and every other is refused, unless the zone is `UTC`.
+    /// A range has at most 3660 such days. They are added up from shorter
+    /// rollups: of an hour, or of 15 minutes where an offset from UTC needs it.
+    #[param(required = false, example = "Europe/Berlin")]
+    tz: String,
     /// The most rows of a page.
     #[param(minimum = 1, maximum = 10000, default = 1000, required = false)]
     limit: u32,
@@ -100,8 +130,54 @@ pub(crate) struct AggregatedParams {
     cursor: String,
 }
 
+/// A query in JSON. Other members are refused; what is null counts as absent. The parameters
+/// of `GET /api/metrics/aggregated` say what each means.
 #[derive(ToSchema)]
-#[schema(default = "1h")]
+pub(crate) struct QueryBody {
+    #[schema(format = DateTime, required = false)]
+    start_date: String,
+    #[schema(format = DateTime, required = false)]
+    end_date: String,
+    /// There `aggregation_window`.
+    #[schema(inline, required = false)]
+    window: WindowName,
+    #[schema(inline, required = false)]
+    group_by: GroupByName,
+    #[schema(inline, required = false)]
+    filters: QueryFilters,
+    #[schema(required = false, default = false)]
+    fill: bool,
+    #[schema(inline, required = false)]
+    compare: ComparisonName,
+    #[schema(required = false, example = "Europe/Berlin")]
+    tz: String,
+    #[schema(minimum = 1, maximum = 10000, default = 1000, required = false)]
+    limit: u32,
+    #[schema(required = false)]
+    cursor: String,
+}
+
+/// Only events that have one of the values of each list; an empty list is no condition.
+/// Names, models and types are conditions on events of their kind alone.
+#[derive(ToSchema)]
+pub(crate) struct QueryFilters {
+    #[schema(required = false, max_items = 500)]
+    user_ids: Vec<Uuid>,
+    #[schema(required = false, max_items = 500)]
+    team_ids: Vec<Uuid>,
+    #[schema(required = false, max_items = 500)]
+    project_ids: Vec<Uuid>,
+    #[schema(required = false, max_items = 500)]
+    command_names: Vec<String>,
+    #[schema(required = false, max_items = 500)]
+    agent_names: Vec<String>,
+    #[schema(required = false, max_items = 500)]
+    models: Vec<String>,
+    #[schema(required = false, max_items = 500)]
+    metric_types: Vec<String>,
+}
+
+#[derive(ToSchema)]
 enum WindowName {
     #[schema(rename = "1m")]
     M1,
@@ -121,8 +197,10 @@ pub(crate) enum GroupByName {
     None,
     User,
     Team,
+    Project,
     Command,
     Agent,
+    Model,
     MetricType,
 }
 
@@ -229,6 +307,12 @@ enum CacheOutcome {
     Miss,
 }
 
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum ComparisonName {
+    Previous,
+}
+
 /// The parameters have faults.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct BadQuery {
@@ -310,6 +394,13 @@ mod tests {
             assert_eq!(schema, &format!("#/components/schemas/{body}"), "{status}");
         }
         assert_eq!(call["security"][0]["bearer"], Value::Array(Vec::new()));
+        let post = &api["paths"][crate::aggregated::QUERY_PATH]["post"];
+        for status in [
+            "400", "401", "408", "413", "415", "429", "500", "503", "504",
+        ] {
+            assert!(post["responses"][status].is_object(), "{status}");
+        }
+        assert_eq!(post["security"], call["security"]);
         let bearer = &api["components"]["securitySchemes"]["bearer"];
         assert_eq!(bearer["scheme"], "bearer");
         let health = &api["paths"][crate::health::PATH]["get"];
@@ -398,14 +489,59 @@ mod tests {
     }
 
     #[test]
+    fn every_described_member_of_a_query_is_read_and_every_one_read_is_described() {
+        let api = to_value(openapi()).unwrap();
+        let body = &api["components"]["schemas"]["QueryBody"]["properties"];
+        let filters = &body["filters"]["properties"];
+        let absent = |described: &Value| -> Value {
+            let names = described.as_object().unwrap().keys();
+            names.map(|name| (name.clone(), Value::Null)).collect()
+        };
+        let mut asked = absent(body);
+        asked["filters"] = absent(filters);
+        // Those that are read, in the order of their names.
+        let read = |object: &Value| {
+            object
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        let mut names = read(&asked);
+        names.sort_unstable();
+        let known = [
+            "compare",
+            "cursor",
+            "end_date",
+            "fill",
+            "filters",
+            "group_by",
+            "limit",
+            "start_date",
+            "tz",
+            "window",
+        ];
+        assert_eq!(names, known);
+        assert_eq!(read(&asked["filters"]).len(), 7);
+        let text = asked.to_string();
+        let asked = serde_json::from_str(&text).unwrap();
+        let now = schemas::Timestamp::MAX;
+        assert!(crate::aggregated::Query::from_json(asked, &schemas::Window::ALL, now).is_ok());
+    }
+
+    #[test]
     fn the_choices_are_those_that_are_read() {
         let api = to_value(openapi()).unwrap();
         let parameters = &api["paths"][crate::aggregated::PATH]["get"]["parameters"];
-        let choices = |index: usize| parameters[index]["schema"]["enum"].clone();
+        let choices = |name: &str| {
+            let index = PARAMETERS.iter().position(|known| *known == name).unwrap();
+            parameters[index]["schema"]["enum"].clone()
+        };
         let windows = schemas::Window::ALL.map(schemas::Window::as_str);
-        assert_eq!(choices(5), to_value(windows).unwrap());
+        assert_eq!(choices("aggregation_window"), to_value(windows).unwrap());
         assert_eq!(
-            choices(6),
+            choices("group_by"),
             to_value(GroupBy::ALL.map(GroupBy::as_str)).unwrap()
         );
     }

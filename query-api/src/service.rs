@@ -11,6 +11,7 @@ use platform::{
     lifecycle::Shutdown,
     rate_limit::RateLimiter,
 };
+use schemas::Window;
 use secrecy::ExposeSecret;
 use sqlx::PgPool;
 use tokio::{
@@ -41,6 +42,8 @@ pub(crate) struct AppState {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) cache: Arc<Cache>,
+    /// The windows that rollups are kept of, shortest first.
+    pub(crate) windows: Arc<[Window]>,
     pub(crate) slow_query: Duration,
     pub(crate) live: Live,
     pub(crate) operations: Arc<Operations>,
@@ -95,6 +98,7 @@ pub async fn start(
         verifier,
         limiter: Arc::new(limiter),
         cache: Arc::new(cache),
+        windows: config.windows.as_slice().into(),
         slow_query: config.slow_query,
         live,
         operations: Arc::new(operations),

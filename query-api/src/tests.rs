@@ -11,6 +11,7 @@ mod live;
 mod live_streams;
 mod operations;
 mod pages;
+mod periods;
 mod raw;
 mod searches;
 mod world;

@@ -1,4 +1,4 @@
-//! Reading an event's fields out of a JSON object so that every fault is found, not only
+//! Reading the fields of an event, or of a query, out of a JSON object so that every fault is found, not only
 //! the first: a missing field, a wrong type, a field given twice, an unknown one.
 
 use std::fmt;
@@ -157,6 +157,16 @@ impl<'a> ObjectReader<'a> {
         self.parsed(name, "choice", expected, faults)
     }
 
+    /// True or false.
+    pub fn boolean(&mut self, name: &str, faults: &mut Faults) -> Option<bool> {
+        self.parsed(name, "type", "must be true or false", faults)
+    }
+
+    /// Anything, as written.
+    pub fn raw(&mut self, name: &str, faults: &mut Faults) -> Option<&'a RawValue> {
+        self.take(name, faults)
+    }
+
     /// A list of texts.
     pub fn strings(&mut self, name: &str, faults: &mut Faults) -> Option<Vec<String>> {
         self.parsed(name, "type", "must be an array of strings", faults)
@@ -191,11 +201,7 @@ impl<'a> ObjectReader<'a> {
     pub fn finish(self, faults: &mut Faults) {
         for (name, _) in self.members {
             let shown: String = name.chars().take(100).collect();
-            faults.push(
-                pointer("", &shown),
-                "unknown_field",
-                "is not a field of this event",
-            );
+            faults.push(pointer("", &shown), "unknown_field", "is not a known field");
         }
     }
 }

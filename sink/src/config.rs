@@ -1,7 +1,7 @@
 //! The settings of the sink.
 
 use platform::{
-    config::{DatabaseConfig, Env, KafkaConfig},
+    config::{DatabaseConfig, Env, KafkaConfig, aggregation_windows},
     kafka::refusals::RefusalLimit,
 };
 use schemas::Window;
@@ -27,11 +27,10 @@ pub struct SinkConfig {
 impl SinkConfig {
     /// Reads the settings.
     pub fn from_env(env: &mut Env) -> Self {
-        let windows = env.parsed("AGGREGATION_WINDOWS", "1m,5m,15m,1h,1d", parse_windows);
         Self {
             kafka: KafkaConfig::from_env(env),
             database: DatabaseConfig::from_env(env),
-            windows: windows.unwrap_or_default(),
+            windows: aggregation_windows(env),
             batch_records: env.number("SINK_BATCH_RECORDS", 20_000, 1..=1_000_000),
             refusal_limit: RefusalLimit::from_env(env),
         }
@@ -43,24 +42,9 @@ impl SinkConfig {
     }
 }
 
-fn parse_windows(text: &str) -> Result<Vec<Window>, &'static str> {
-    let windows: Result<Vec<Window>, _> = text.split(',').map(|w| w.trim().parse()).collect();
-    let mut windows = windows.map_err(|_| "must be some of 1m, 5m, 15m, 1h, 1d")?;
-    windows.sort_unstable();
-    windows.dedup();
-    Ok(windows)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn windows_are_sorted_and_unknown_ones_refused() {
-        assert_eq!(parse_windows("1d, 1m,1d"), Ok(vec![Window::M1, Window::D1]));
-        assert!(parse_windows("1m,2h").is_err());
-        assert!(parse_windows("").is_err());
-    }
 
     #[test]
     fn the_defaults() {

@@ -86,7 +86,11 @@ async fn refused_records_are_dead_letters_and_hold_up_nothing() {
     // The good one after them counted, and they did not.
     let client = Client::of(&pipeline, organization, Role::Viewer);
     let row = eventually("the good record is counted", || async {
-        client.aggregated("group_by=none").await.into_iter().next()
+        client
+            .aggregated("group_by=none&aggregation_window=1d")
+            .await
+            .into_iter()
+            .next()
     })
     .await;
     assert_eq!(row["commands"]["count"], 1);

@@ -146,7 +146,7 @@ async fn a_foreign_record_is_counted() {
     let client = Client::of(&pipeline, organization, Role::Viewer);
     let row = eventually("the foreign record is counted", || async {
         client
-            .aggregated("group_by=command")
+            .aggregated("group_by=command&aggregation_window=1d")
             .await
             .into_iter()
             .next()

@@ -63,7 +63,7 @@ async fn no_parameter_of_any_call_carries_sql() {
         .post("/api/metrics/commands?wait=stored", &planted)
         .await;
     assert_eq!(answer["event_id"], json!(event), "{answer}");
-    let by_name = "group_by=command";
+    let by_name = "group_by=command&aggregation_window=1d";
     eventually("the event is counted", || async {
         let rows = them.aggregated(by_name).await;
         (rows.len() == 1 && rows[0]["command_name"] == name.as_str()).then_some(())

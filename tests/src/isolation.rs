@@ -27,9 +27,9 @@ async fn two_organizations_with_the_same_user_and_team_ids_see_only_their_own() 
     for (organization, count) in organizations.into_iter().zip([2, 3]) {
         let client = Client::of(&pipeline, organization, Role::Viewer);
         for query in [
-            "group_by=command".to_owned(),
-            format!("group_by=command&user_id={user}"),
-            format!("group_by=command&team_id={team}"),
+            "group_by=command&aggregation_window=1d".to_owned(),
+            format!("group_by=command&aggregation_window=1d&user_id={user}"),
+            format!("group_by=command&aggregation_window=1d&team_id={team}"),
         ] {
             let row = eventually("the organization's events are counted", || async {
                 let rows = client.aggregated(&query).await;

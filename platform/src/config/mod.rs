@@ -18,5 +18,8 @@ pub use faults::{ConfigFault, ConfigFaults};
 pub use http::{AdminConfig, CorsOrigins, HttpConfig, IntakeConfig};
 pub use jwt::{JWT_SECRET_MIN_BYTES, JwksConfig, JwtConfig, JwtKeys};
 pub use rate_limit::{ClassLimits, RateLimitConfig, redis_url};
-pub use sections::{LogConfig, LogFormat, ServiceIdentity, data_retention, deprecated_variables};
+pub use sections::{
+    LogConfig, LogFormat, ServiceIdentity, aggregation_windows, data_retention,
+    deprecated_variables,
+};
 pub use stores::{DatabaseConfig, KafkaConfig, KafkaProperties};

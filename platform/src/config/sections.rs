@@ -1,7 +1,8 @@
-//! The sections that services share: logs, identity.
+//! The sections that services share: logs, identity, windows.
 
 use std::time::Duration;
 
+use schemas::Window;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
@@ -85,6 +86,20 @@ pub fn data_retention(env: &mut Env) -> Duration {
     Duration::from_secs(86_400 * env.number("DATA_RETENTION_DAYS", 90, 1..=36_500))
 }
 
+/// `AGGREGATION_WINDOWS`, default all five: of which lengths rollups are kept. Shortest first.
+pub fn aggregation_windows(env: &mut Env) -> Vec<Window> {
+    let windows = env.parsed("AGGREGATION_WINDOWS", "1m,5m,15m,1h,1d", parse_windows);
+    windows.unwrap_or_default()
+}
+
+fn parse_windows(text: &str) -> Result<Vec<Window>, &'static str> {
+    let windows: Result<Vec<Window>, _> = text.split(',').map(|w| w.trim().parse()).collect();
+    let mut windows = windows.map_err(|_| "must be some of 1m, 5m, 15m, 1h, 1d")?;
+    windows.sort_unstable();
+    windows.dedup();
+    Ok(windows)
+}
+
 /// One warning for each variable of the older service that is set and does
 /// nothing here. To be logged once at start.
 pub fn deprecated_variables(env: &mut Env) -> Vec<String> {
@@ -130,6 +145,15 @@ mod tests {
             .map(|fault| fault.name.as_str())
             .collect();
         assert_eq!(names, ["HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT"]);
+    }
+
+    #[test]
+    fn windows_are_sorted_and_unknown_ones_refused() {
+        assert_eq!(parse_windows("1d, 1m,1d"), Ok(vec![Window::M1, Window::D1]));
+        assert!(parse_windows("1m,2h").is_err());
+        assert!(parse_windows("").is_err());
+        let mut env = Env::from_pairs([("OTHER", "x")]);
+        assert_eq!(aggregation_windows(&mut env), Window::ALL);
     }
 
     #[test]

@@ -1,26 +1,24 @@
 //! What is answered, in JSON.
 
 use schemas::{
-    Rollup, Timestamp, Usd,
+    Rollup, Usd,
     event::Status,
-    rollup::{ExecutionTime, SeriesKind, Values},
+    rollup::{ExecutionTime, Values},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::{
-    fold::{Group, Sessions},
-    group::{GroupBy, Key},
-    params::Query,
-};
+use super::{fold::Sessions, row::AggregatedRow};
 
 /// A page of rows.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Aggregated {
-    /// The rows' window.
+    /// The rows' window, as asked for or chosen.
     #[schema(example = "1h")]
     pub(crate) window: &'static str,
+    /// The time zone of the rows' days; UTC for all other buckets.
+    #[schema(example = "UTC")]
+    pub(crate) tz: &'static str,
     /// By what the rows are grouped.
     #[schema(example = "command")]
     pub(crate) group_by: &'static str,
@@ -39,57 +37,6 @@ pub(crate) struct Aggregated {
     /// To be sent as `cursor` for the next page; null on the last.
     #[schema(required = true)]
     pub(crate) next_cursor: Option<String>,
-}
-
-/// One group in one bucket. A row exists only where there were events.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AggregatedRow {
-    /// The bucket's start.
-    #[schema(format = DateTime)]
-    pub(crate) bucket_start: String,
-    /// The bucket's length.
-    #[schema(example = "1h")]
-    pub(crate) window: &'static str,
-    /// Whether no event of the bucket is still on its way, as far as can be told: all
-    /// sources were read up to its end and `WATERMARK_DELAY` beyond. Events that come later
-    /// still count.
-    pub(crate) complete: bool,
-    /// With `group_by=user`; null for the events without a user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Uuid>, required = false)]
-    pub(crate) user_id: Option<Option<Uuid>>,
-    /// With `group_by=team`; null for the events without a team.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Uuid>, required = false)]
-    pub(crate) team_id: Option<Option<Uuid>>,
-    /// With `group_by=command`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = false)]
-    pub(crate) command_name: Option<String>,
-    /// With `group_by=agent`; of all its models together.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = false)]
-    pub(crate) agent_name: Option<String>,
-    /// With `group_by=metric_type`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = false)]
-    pub(crate) metric_type: Option<String>,
-    /// Command executions; absent when grouped by agent or metric type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Executions, required = false)]
-    pub(crate) commands: Option<Executions>,
-    /// Agent interactions; absent when grouped by command or metric type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = AgentExecutions, required = false)]
-    pub(crate) agents: Option<AgentExecutions>,
-    /// Productivity metrics; absent when grouped by command or agent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Metrics, required = false)]
-    pub(crate) metrics: Option<Metrics>,
-    /// Sessions; absent when grouped by command, agent or metric type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = SessionFigures, required = false)]
-    pub(crate) sessions: Option<SessionFigures>,
 }
 
 /// Executions by how they ended, and how long they took.
@@ -207,39 +154,8 @@ pub(crate) struct DurationMinutes {
     p99: f64,
 }
 
-impl AggregatedRow {
-    pub(crate) fn of(group: Group, query: &Query, watermark: Option<Timestamp>) -> Self {
-        let end = group
-            .bucket_start
-            .saturating_add_seconds(query.window.seconds());
-        let holds = |kind| query.group_by.holds(kind);
-        let (id, name) = match group.key {
-            Key::All => (None, None),
-            Key::Id(id) => (Some(id), None),
-            Key::Name(name) => (None, Some(name)),
-        };
-        let id_of = |group_by| id.filter(|_| query.group_by == group_by);
-        let name_of = |group_by| name.clone().filter(|_| query.group_by == group_by);
-        Self {
-            bucket_start: group.bucket_start.to_string(),
-            window: query.window.as_str(),
-            complete: watermark.is_some_and(|until| end <= until),
-            user_id: id_of(GroupBy::User),
-            team_id: id_of(GroupBy::Team),
-            command_name: name_of(GroupBy::Command),
-            agent_name: name_of(GroupBy::Agent),
-            metric_type: name_of(GroupBy::MetricType),
-            commands: holds(SeriesKind::Command).then(|| Executions::of(&group.commands)),
-            agents: holds(SeriesKind::Agent).then(|| AgentExecutions::of(&group.agents)),
-            metrics: holds(SeriesKind::Metric)
-                .then(|| Metrics::of(&group.metrics, &group.scores, query.adds_values())),
-            sessions: holds(SeriesKind::Session).then(|| SessionFigures::of(&group.sessions)),
-        }
-    }
-}
-
 impl Executions {
-    fn of(rollup: &Rollup) -> Self {
+    pub(super) fn of(rollup: &Rollup) -> Self {
         let error = rollup.with_status(Status::Error);
         Self {
             count: rollup.count,
@@ -254,7 +170,7 @@ impl Executions {
 }
 
 impl AgentExecutions {
-    fn of(rollup: &Rollup) -> Self {
+    pub(super) fn of(rollup: &Rollup) -> Self {
         Self {
             executions: Executions::of(rollup),
             input_tokens: rollup.input_tokens,
@@ -265,7 +181,7 @@ impl AgentExecutions {
 }
 
 impl ExecutionTimeMs {
-    fn of(rollup: &Rollup) -> Option<Self> {
+    pub(super) fn of(rollup: &Rollup) -> Option<Self> {
         let time = rollup.execution_time.as_ref()?;
         Some(Self {
             sum: time.sum,
@@ -280,7 +196,7 @@ impl ExecutionTimeMs {
 }
 
 impl Metrics {
-    fn of(rollup: &Rollup, scores: &Rollup, adds_values: bool) -> Self {
+    pub(super) fn of(rollup: &Rollup, scores: &Rollup, adds_values: bool) -> Self {
         let values = rollup.values.filter(|_| adds_values);
         Self {
             count: rollup.count,
@@ -291,7 +207,7 @@ impl Metrics {
 }
 
 impl SessionFigures {
-    fn of(sessions: &Sessions) -> Self {
+    pub(super) fn of(sessions: &Sessions) -> Self {
         let ended = &sessions.ended;
         let time = ended.execution_time.as_ref();
         Self {
@@ -306,7 +222,7 @@ impl SessionFigures {
 }
 
 impl DurationMinutes {
-    fn of(time: &ExecutionTime) -> Option<Self> {
+    pub(super) fn of(time: &ExecutionTime) -> Option<Self> {
         const MILLIS: f64 = 60_000.0;
         let count = time.histogram.count();
         let minutes = |millis: u64| millis as f64 / MILLIS;
@@ -325,7 +241,7 @@ impl DurationMinutes {
 }
 
 impl ValueFigures {
-    fn of(values: Values) -> Option<Self> {
+    pub(super) fn of(values: Values) -> Option<Self> {
         // By its text, which gives the nearest number; dividing would round twice.
         let sum: f64 = Usd::from_units(values.sum).to_string().parse().ok()?;
         Some(Self {

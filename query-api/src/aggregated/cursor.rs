@@ -43,10 +43,11 @@ impl Cursor {
                 bytes.push(2);
                 bytes.extend_from_slice(id.as_bytes());
             }
-            Key::Name(name) => {
+            Key::Name(Some(name)) => {
                 bytes.push(3);
                 bytes.extend_from_slice(name.as_bytes());
             }
+            Key::Name(None) => bytes.push(4),
         }
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -70,7 +71,8 @@ impl Cursor {
             1 if rest.is_empty() => Key::Id(None),
             2 => Key::Id(Some(Uuid::from_slice(rest).ok()?)),
             // PostgreSQL has no text with U+0000.
-            3 if !rest.contains(&0) => Key::Name(str::from_utf8(rest).ok()?.to_owned()),
+            3 if !rest.contains(&0) => Key::Name(Some(str::from_utf8(rest).ok()?.to_owned())),
+            4 if rest.is_empty() => Key::Name(None),
             _ => return None,
         };
         Some(Self {
@@ -99,7 +101,7 @@ mod tests {
         prop_oneof![
             Just(Key::All),
             any::<Option<u128>>().prop_map(|id| Key::Id(id.map(Uuid::from_u128))),
-            "[^\u{0}]{0,255}".prop_map(Key::Name),
+            prop::option::of("[^\u{0}]{0,255}").prop_map(Key::Name),
         ]
     }
 

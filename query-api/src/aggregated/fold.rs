@@ -132,7 +132,7 @@ mod tests {
     fn stored(bucket: i64, name: &str, part: Part, count: u64) -> StoredRollup {
         StoredRollup {
             bucket_start: Timestamp::from_millis(bucket).unwrap(),
-            key: Key::Name(name.to_owned()),
+            key: Key::Name(Some(name.to_owned())),
             part,
             rollup: Rollup {
                 count,
@@ -167,9 +167,9 @@ mod tests {
     fn a_group_is_the_sum_of_its_rollups_by_kind() {
         let (groups, more) = page(3);
         let expected = [
-            ("Name(\"a\")@0".to_owned(), 5, 2, 0),
-            ("Name(\"b\")@0".to_owned(), 0, 0, 8),
-            ("Name(\"b\")@1".to_owned(), 0, 0, 16),
+            ("Name(Some(\"a\"))@0".to_owned(), 5, 2, 0),
+            ("Name(Some(\"b\"))@0".to_owned(), 0, 0, 8),
+            ("Name(Some(\"b\"))@1".to_owned(), 0, 0, 16),
         ];
         assert_eq!((groups.as_slice(), more), (&expected[..], false));
     }

@@ -14,26 +14,32 @@ pub(crate) enum GroupBy {
     User,
     /// By team.
     Team,
+    /// By project.
+    Project,
     /// By the command's name; commands only.
     Command,
     /// By the agent's name, whatever its model; agents only.
     Agent,
+    /// By the agent's model, whatever its name; agents only.
+    Model,
     /// By the metric's type; metrics only.
     MetricType,
 }
 
 /// Not the name of a grouping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of none, user, team, command, agent, metric_type")]
+#[error("must be one of none, user, team, project, command, agent, model, metric_type")]
 pub(crate) struct UnknownGroupBy;
 
 impl GroupBy {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::None,
         Self::User,
         Self::Team,
+        Self::Project,
         Self::Command,
         Self::Agent,
+        Self::Model,
         Self::MetricType,
     ];
 
@@ -43,19 +49,21 @@ impl GroupBy {
             Self::None => "none",
             Self::User => "user",
             Self::Team => "team",
+            Self::Project => "project",
             Self::Command => "command",
             Self::Agent => "agent",
+            Self::Model => "model",
             Self::MetricType => "metric_type",
         }
     }
 
-    /// The only kind that counts, where the grouping is by a name of that kind.
+    /// The only kind that counts, where the grouping is by something of that kind.
     pub(crate) const fn kind(self) -> Option<SeriesKind> {
         match self {
             Self::Command => Some(SeriesKind::Command),
-            Self::Agent => Some(SeriesKind::Agent),
+            Self::Agent | Self::Model => Some(SeriesKind::Agent),
             Self::MetricType => Some(SeriesKind::Metric),
-            Self::None | Self::User | Self::Team => None,
+            Self::None | Self::User | Self::Team | Self::Project => None,
         }
     }
 
@@ -70,18 +78,20 @@ impl GroupBy {
             Self::None => Column::None,
             Self::User => Column::Id("user_id"),
             Self::Team => Column::Id("team_id"),
+            Self::Project => Column::Id("project_id"),
             // PostgreSQL's "C" collation compares bytes: the same order everywhere.
             Self::Command | Self::Agent | Self::MetricType => Column::Name("name collate \"C\""),
+            Self::Model => Column::Name("model collate \"C\""),
         }
     }
 }
 
-/// A grouping's SQL expression, by the type of its values.
+/// A grouping's SQL expression, by the type of its values. Either may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Column {
     /// Nothing is grouped by.
     None,
-    /// Nullable ids.
+    /// Ids.
     Id(&'static str),
     /// Names.
     Name(&'static str),
@@ -106,10 +116,11 @@ impl FromStr for GroupBy {
 pub(crate) enum Key {
     /// Everything, when nothing is grouped by.
     All,
-    /// A user or a team; `None` for the events without one, which come last.
+    /// A user, a team or a project; `None` for the events without one, which come last.
     Id(Option<Uuid>),
-    /// A command, an agent or a metric type.
-    Name(String),
+    /// A command, an agent, a model or a metric type; `None` for the agents that did not say
+    /// their model, which come last.
+    Name(Option<String>),
 }
 
 impl Key {
@@ -124,26 +135,43 @@ impl Key {
     }
 }
 
-/// Which events count.
+/// Which events count. Values are sorted and distinct; `None` is no condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
-    pub(crate) user_id: Option<Uuid>,
-    pub(crate) team_id: Option<Uuid>,
-    pub(crate) project_id: Option<Uuid>,
-    /// Of metrics, those of these types, sorted; other events count all the same.
+    pub(crate) user_ids: Option<Vec<Uuid>>,
+    pub(crate) team_ids: Option<Vec<Uuid>>,
+    pub(crate) project_ids: Option<Vec<Uuid>>,
+    /// Of commands, those of these names; other events count all the same.
+    pub(crate) command_names: Option<Vec<String>>,
+    /// Of agents' interactions, those of these agents; likewise.
+    pub(crate) agent_names: Option<Vec<String>>,
+    /// Of agents' interactions, those of these models; likewise.
+    pub(crate) models: Option<Vec<String>>,
+    /// Of metrics, those of these types; likewise.
     pub(crate) metric_types: Option<Vec<String>>,
 }
 
 /// The coarsest scope that can tell what the query asks, since it has the fewest rows.
 /// Every scope holds every event once.
 pub(crate) fn scope_for(filter: &Filter, group_by: GroupBy) -> Scope {
-    if filter.user_id.is_some() || filter.project_id.is_some() || group_by == GroupBy::User {
+    let by_itself = match group_by {
+        GroupBy::User | GroupBy::Project => Scope::User,
+        GroupBy::Team => Scope::Team,
+        // All scopes tell names and models apart.
+        GroupBy::None
+        | GroupBy::Command
+        | GroupBy::Agent
+        | GroupBy::Model
+        | GroupBy::MetricType => Scope::Organization,
+    };
+    let for_filter = if filter.user_ids.is_some() || filter.project_ids.is_some() {
         Scope::User
-    } else if filter.team_id.is_some() || group_by == GroupBy::Team {
+    } else if filter.team_ids.is_some() {
         Scope::Team
     } else {
         Scope::Organization
-    }
+    };
+    by_itself.max(for_filter)
 }
 
 #[cfg(test)]
@@ -152,27 +180,36 @@ mod tests {
 
     #[test]
     fn the_coarsest_scope_that_can_answer_is_chosen() {
-        let id = Some(Uuid::nil());
-        let none = Filter::default();
+        let ids = || Some(vec![Uuid::nil()]);
+        let names = || Some(vec![String::new()]);
+        let by_name = Filter {
+            command_names: names(),
+            agent_names: names(),
+            models: names(),
+            metric_types: names(),
+            ..Filter::default()
+        };
         let user = Filter {
-            user_id: id,
+            user_ids: ids(),
             ..Filter::default()
         };
         let team = Filter {
-            team_id: id,
+            team_ids: ids(),
             ..Filter::default()
         };
         let project = Filter {
-            project_id: id,
+            project_ids: ids(),
             ..Filter::default()
         };
         for group_by in GroupBy::ALL {
             let by_itself = match group_by {
-                GroupBy::User => Scope::User,
+                GroupBy::User | GroupBy::Project => Scope::User,
                 GroupBy::Team => Scope::Team,
                 _ => Scope::Organization,
             };
-            assert_eq!(scope_for(&none, group_by), by_itself, "{group_by}");
+            for coarsest in [&Filter::default(), &by_name] {
+                assert_eq!(scope_for(coarsest, group_by), by_itself, "{group_by}");
+            }
             assert_eq!(
                 scope_for(&team, group_by),
                 by_itself.max(Scope::Team),

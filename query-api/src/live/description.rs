@@ -17,8 +17,8 @@ pub(crate) struct LiveParams {
     /// `1h` 24, of `15m` 8, of `1d` 1. By default those of an hour, or a day.
     #[param(minimum = 1, maximum = 120, required = false)]
     buckets: u32,
-    /// By what the events of a bucket are told apart. By `command`, `agent` or `metric_type`
-    /// only events of that kind count.
+    /// By what the events of a bucket are told apart. By `command`, `agent`, `model` or
+    /// `metric_type` only events of that kind count.
     #[param(inline, required = false)]
     group_by: GroupByName,
     /// Only this user's events.
@@ -30,6 +30,15 @@ pub(crate) struct LiveParams {
     /// Only this project's events.
     #[param(required = false)]
     project_id: Uuid,
+    /// Of commands, only those of this name. Other events count all the same.
+    #[param(required = false)]
+    command_name: String,
+    /// Of agents, only those of this name; likewise.
+    #[param(required = false)]
+    agent_name: String,
+    /// Of agents, only those of this model; likewise.
+    #[param(required = false)]
+    model: String,
     /// Of productivity metrics, only these types, separated by commas.
     #[param(required = false, example = "commands_per_hour,error_rate")]
     metric_types: String,
@@ -46,8 +55,8 @@ pub(crate) struct RealTimeParams {
     /// How many of the newest buckets, the open one included; as of `/live`, but by default 1.
     #[param(minimum = 1, maximum = 120, default = 1, required = false)]
     buckets: u32,
-    /// By what the events of a bucket are told apart. By `command`, `agent` or `metric_type`
-    /// only events of that kind count.
+    /// By what the events of a bucket are told apart. By `command`, `agent`, `model` or
+    /// `metric_type` only events of that kind count.
     #[param(inline, required = false)]
     group_by: GroupByName,
     /// Only this user's events.
@@ -59,6 +68,15 @@ pub(crate) struct RealTimeParams {
     /// Only this project's events.
     #[param(required = false)]
     project_id: Uuid,
+    /// Of commands, only those of this name. Other events count all the same.
+    #[param(required = false)]
+    command_name: String,
+    /// Of agents, only those of this name; likewise.
+    #[param(required = false)]
+    agent_name: String,
+    /// Of agents, only those of this model; likewise.
+    #[param(required = false)]
+    model: String,
     /// Of productivity metrics, only these types, separated by commas.
     #[param(required = false, example = "commands_per_hour,error_rate")]
     metric_types: String,

@@ -23,7 +23,7 @@ use super::{
     position::{Cursor, Position},
     world::{Tenant, World},
 };
-use crate::aggregated::answer::AggregatedRow;
+use crate::aggregated::row::AggregatedRow;
 
 /// The least time between two deltas.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -208,7 +208,7 @@ impl Inner {
         let count = rows.len();
         let rows = rows
             .into_iter()
-            .map(|group| AggregatedRow::of(group, self.query.rows(), watermark))
+            .map(|group| AggregatedRow::of(group, None, self.query.rows(), watermark))
             .collect();
         let message = match since {
             None => Message::Snapshot {

@@ -4,6 +4,7 @@ use schemas::{
     event::SessionKind,
     rollup::{Series, SeriesKind},
 };
+use uuid::Uuid;
 
 use crate::aggregated::{
     fold::Part,
@@ -13,19 +14,31 @@ use crate::aggregated::{
 /// Whether events of a series count.
 pub(super) fn admits(filter: &Filter, group_by: GroupBy, series: &Series) -> bool {
     let Filter {
-        user_id,
-        team_id,
-        project_id,
+        user_ids,
+        team_ids,
+        project_ids,
+        command_names,
+        agent_names,
+        models,
         metric_types,
     } = filter;
-    let of_type = |types: &Vec<String>| {
-        series.kind != SeriesKind::Metric || types.binary_search(&series.name).is_ok()
+    let is_one = |ids: &Option<Vec<Uuid>>, id: Option<Uuid>| {
+        let ids = ids.as_deref();
+        ids.is_none_or(|ids| id.is_some_and(|id| ids.binary_search(&id).is_ok()))
     };
+    let named = |kind, names: &Option<Vec<String>>, name: Option<&String>| {
+        let names = names.as_deref().filter(|_| series.kind == kind);
+        names.is_none_or(|names| name.is_some_and(|name| names.binary_search(name).is_ok()))
+    };
+    let name = Some(&series.name);
     group_by.holds(series.kind)
-        && (user_id.is_none() || *user_id == series.user_id)
-        && (team_id.is_none() || *team_id == series.team_id)
-        && (project_id.is_none() || *project_id == series.project_id)
-        && metric_types.as_ref().is_none_or(of_type)
+        && is_one(user_ids, series.user_id)
+        && is_one(team_ids, series.team_id)
+        && is_one(project_ids, series.project_id)
+        && named(SeriesKind::Command, command_names, name)
+        && named(SeriesKind::Agent, agent_names, name)
+        && named(SeriesKind::Agent, models, series.model.as_ref())
+        && named(SeriesKind::Metric, metric_types, name)
 }
 
 /// The group of a series whose events count.
@@ -34,7 +47,11 @@ pub(super) fn key(group_by: GroupBy, series: &Series) -> Key {
         GroupBy::None => Key::All,
         GroupBy::User => Key::Id(series.user_id),
         GroupBy::Team => Key::Id(series.team_id),
-        GroupBy::Command | GroupBy::Agent | GroupBy::MetricType => Key::Name(series.name.clone()),
+        GroupBy::Project => Key::Id(series.project_id),
+        GroupBy::Model => Key::Name(series.model.clone()),
+        GroupBy::Command | GroupBy::Agent | GroupBy::MetricType => {
+            Key::Name(Some(series.name.clone()))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use schemas::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::aggregated::answer::AggregatedRow;
+use crate::aggregated::row::AggregatedRow;
 
 /// A message of `/live`. A client keeps the rows by bucket and group: a snapshot replaces all
 /// of them, and each row of a delta the one of its bucket and group. Rows of buckets before

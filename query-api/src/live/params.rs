@@ -11,40 +11,49 @@ use super::{
 };
 use crate::{
     aggregated::{
+        Query,
         group::{Filter, GroupBy},
-        params::Query,
     },
     params::Params,
 };
 
 /// The parameters of `/live`.
-pub(crate) const NAMES: [&str; 8] = [
+pub(crate) const NAMES: [&str; 11] = [
     "window",
     "buckets",
     "group_by",
     "user_id",
     "team_id",
     "project_id",
+    "command_name",
+    "agent_name",
+    "model",
     "metric_types",
     "cursor",
 ];
 
 /// The parameters of `/real-time/{window}`, whose window is in the path.
-pub(crate) const REAL_TIME_NAMES: [&str; 6] = [
+pub(crate) const REAL_TIME_NAMES: [&str; 9] = [
     "buckets",
     "group_by",
     "user_id",
     "team_id",
     "project_id",
+    "command_name",
+    "agent_name",
+    "model",
     "metric_types",
 ];
 
 /// Those that mean what they mean to `/aggregated`, which reads them.
-const SHARED: [&str; 5] = [
+const SHARED: [&str; 8] = [
     "group_by",
     "user_id",
     "team_id",
     "project_id",
+    "command_name",
+    "agent_name",
+    "model",
     "metric_types",
 ];
 
@@ -104,7 +113,7 @@ impl ViewQuery {
             .filter_map(|name| Some((name.to_owned(), params.get(name)?.to_owned())));
         let mut shared: Vec<_> = given.collect();
         shared.push(("aggregation_window".to_owned(), window.to_string()));
-        match Query::parse(&shared, now) {
+        match Query::parse(&shared, &Window::ALL, now) {
             Ok(query) => Some(Self {
                 query: Arc::new(query),
                 buckets: i64::try_from(buckets).unwrap_or(1),
@@ -117,7 +126,7 @@ impl ViewQuery {
     }
 
     pub(crate) fn window(&self) -> Window {
-        self.query.window
+        self.query.buckets.window()
     }
 
     pub(crate) fn group_by(&self) -> GroupBy {

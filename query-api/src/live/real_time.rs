@@ -23,8 +23,7 @@ use super::{
     params::ViewQuery,
 };
 use crate::{
-    aggregated::answer::AggregatedRow, openapi::BadQuery, params::problem, service::AppState,
-    timing,
+    aggregated::row::AggregatedRow, openapi::BadQuery, params::problem, service::AppState, timing,
 };
 
 /// The path.
@@ -99,7 +98,7 @@ pub(crate) async fn real_time(
         from: told.from.to_string(),
         watermark: text(watermark),
         data: rows
-            .map(|group| AggregatedRow::of(group, query.rows(), watermark))
+            .map(|group| AggregatedRow::of(group, None, query.rows(), watermark))
             .collect(),
         query_time_ms: timing::millis(started.elapsed()),
     }))

@@ -153,7 +153,8 @@ fn in_order(a: &Key, b: &Key) -> Ordering {
     match (a, b) {
         (Key::Id(Some(a)), Key::Id(Some(b))) => a.cmp(b),
         (Key::Id(a), Key::Id(b)) => b.is_some().cmp(&a.is_some()),
-        (Key::Name(a), Key::Name(b)) => a.cmp(b),
+        (Key::Name(Some(a)), Key::Name(Some(b))) => a.cmp(b),
+        (Key::Name(a), Key::Name(b)) => b.is_some().cmp(&a.is_some()),
         _ => Ordering::Equal,
     }
 }

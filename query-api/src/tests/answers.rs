@@ -12,7 +12,9 @@ use super::world::{
 };
 use platform::auth::Role;
 
-const DAY: &str = "start_date=2026-03-01T00:00:00Z&end_date=2026-03-02T00:00:00Z";
+const RANGE: &str = "start_date=2026-03-01T00:00:00Z&end_date=2026-03-02T00:00:00Z";
+const DAY: &str =
+    "start_date=2026-03-01T00:00:00Z&end_date=2026-03-02T00:00:00Z&aggregation_window=1h";
 const TEN: &str = "2026-03-01T10:20:00Z";
 const ELEVEN: &str = "2026-03-01T11:00:00Z";
 
@@ -208,6 +210,19 @@ async fn every_grouping_has_the_right_groups_in_order() {
             "/user_id",
             json!([["absent", 4, 2, 4, 3], ["absent", 1, 0, 0, 0]]),
         ),
+        (
+            "group_by=project",
+            "/project_id",
+            json!([[id(21), 1, 0, 0, 0], [null, 3, 2, 4, 3], [null, 1, 0, 0, 0]]),
+        ),
+        (
+            "group_by=model",
+            "/model",
+            json!([
+                ["large", "absent", 1, "absent", "absent"],
+                ["small", "absent", 1, "absent", "absent"]
+            ]),
+        ),
         // Filters, each with the scope it needs.
         (
             "group_by=user&team_id=00000000-0000-0000-0000-00000000000b",
@@ -225,9 +240,25 @@ async fn every_grouping_has_the_right_groups_in_order() {
             json!([["test", 1, "absent", "absent", "absent"]]),
         ),
         (
-            "aggregation_window=1d&metric_types=commands_per_hour",
+            "metric_types=commands_per_hour",
             "/user_id",
-            json!([["absent", 5, 2, 1, 3]]),
+            json!([["absent", 4, 2, 1, 3], ["absent", 1, 0, 0, 0]]),
+        ),
+        // Of commands and agents; the rest counts all the same.
+        (
+            "command_name=test&agent_name=nobody",
+            "/user_id",
+            json!([["absent", 2, 0, 4, 3]]),
+        ),
+        (
+            "group_by=team&model=small",
+            "/team_id",
+            json!([[red, 2, 1, 1, 2], [null, 2, 0, 3, 1], [red, 1, 0, 0, 0]]),
+        ),
+        (
+            "group_by=agent&model=small&agent_name=coder",
+            "/agent_name",
+            json!([["coder", "absent", 1, "absent", "absent"]]),
         ),
         (
             "group_by=metric_type&metric_types=error_rate,unheard.of",
@@ -263,7 +294,7 @@ async fn values_of_one_metric_type_add_up_exactly() {
 async fn every_window_holds_every_event_once() {
     let world = World::with(&facts()).await;
     for (window, buckets) in [("1m", 2), ("5m", 2), ("15m", 2), ("1h", 2), ("1d", 1)] {
-        let query = format!("{DAY}&aggregation_window={window}");
+        let query = format!("{RANGE}&aggregation_window={window}");
         let rows = world.rows(OURS, &query).await;
         let count = |row: &Value| row["commands"]["count"].as_u64().unwrap();
         assert_eq!(rows.len(), buckets, "{window}");
@@ -281,7 +312,9 @@ async fn a_range_begins_with_the_bucket_of_its_start_and_ends_before_its_end() {
         ("11:00:00", "12:00:00", vec!["11"]),
         ("09:00:00", "10:00:00", vec![]),
     ] {
-        let query = format!("start_date=2026-03-01T{start}Z&end_date=2026-03-01T{end}Z");
+        let query = format!(
+            "start_date=2026-03-01T{start}Z&end_date=2026-03-01T{end}Z&aggregation_window=1h"
+        );
         let rows = world.rows(OURS, &query).await;
         let hours: Vec<&str> = rows
             .iter()

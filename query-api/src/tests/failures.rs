@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::{body::Body, http::Request};
 use platform::{
     auth::Role,
     config::{Env, HttpConfig},
@@ -12,6 +13,7 @@ use platform::{
 };
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
+use tower::ServiceExt;
 
 use super::world::{OURS, THEIRS, World, body};
 use crate::{QueryConfig, aggregated, health, start};
@@ -60,6 +62,40 @@ async fn all_faults_of_a_query_are_answered_together() {
 }
 
 #[tokio::test]
+async fn a_query_in_json_is_refused_for_what_it_is_and_for_all_that_is_wrong_with_it() {
+    let world = World::with(&[]).await;
+    let token = world.token(OURS, Role::Viewer);
+    let post = async |media_type: &str, text: &str| {
+        let request = Request::post(aggregated::QUERY_PATH)
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", media_type)
+            .body(Body::from(text.to_owned()))
+            .unwrap();
+        let response = world.app.clone().oneshot(request).await.unwrap();
+        (response.status().as_u16(), body(response).await)
+    };
+    const JSON: &str = "application/json";
+    let too_long = format!("{{\"tz\": \"{}\"}}", "x".repeat(65_536));
+    for (media_type, text, status, code) in [
+        ("text/plain", "{}", 415, "unsupported_media_type"),
+        (JSON, "{", 400, "malformed_json"),
+        (JSON, "{} {}", 400, "malformed_json"),
+        (JSON, &too_long, 413, "payload_too_large"),
+    ] {
+        let (found, problem) = post(media_type, text).await;
+        assert_eq!((found, &problem["code"]), (status, &json!(code)));
+    }
+    let faulty = r#"{"limit": 0, "filters": {"models": [""]}, "colour": 1, "window": "1h"}"#;
+    let (status, problem) = post(JSON, faulty).await;
+    assert_eq!((status, &problem["code"]), (400, &json!("invalid_query")));
+    let errors = problem["errors"].as_array().unwrap();
+    let places: Vec<_> = errors.iter().map(|e| e["pointer"].clone()).collect();
+    assert_eq!(places, ["/filters/models/0", "/limit", "/colour"]);
+    let (status, answer) = post(JSON, r#"{"group_by": "model"}"#).await;
+    assert_eq!((status, &answer["group_by"]), (200, &json!("model")));
+}
+
+#[tokio::test]
 async fn health_needs_no_token_and_a_lost_database_is_told() {
     let world = World::with(&[]).await;
     let response = world.send(health::PATH, None).await;
@@ -98,7 +134,7 @@ async fn a_query_that_the_database_cancels_is_a_504() {
         .connect_lazy_with(options);
     let world = World::over(database, pool);
     let mut blocking = sink.begin().await.unwrap();
-    sqlx::query("lock table flowmeter.rollups_1h in access exclusive mode")
+    sqlx::query("lock table flowmeter.rollups_15m in access exclusive mode")
         .execute(&mut *blocking)
         .await
         .unwrap();
@@ -178,7 +214,9 @@ async fn without_kafka_all_is_answered_but_live_views() {
     let shutdown = Shutdown::new();
     let config = config(&database);
     let mut world = World::over(database, pool);
-    world.app = start(&config, &register, shutdown.clone()).await.unwrap();
+    world.app = start(&config, None, &register, shutdown.clone())
+        .await
+        .unwrap();
     let token = world.token(OURS, Role::Viewer);
     assert_eq!(world.ask(OURS, "").await.0, 200);
     let response = world.send("/api/metrics/real-time/1m", Some(&token)).await;

@@ -129,7 +129,6 @@ pub(super) struct World {
     pub(super) pool: PgPool,
     pub(super) app: Router,
     pub(super) jwt: JwtConfig,
-    pub(super) cache: Arc<Cache>,
     pub(super) live: Live,
 }
 
@@ -166,6 +165,7 @@ impl Service {
             verifier: Arc::new(Verifier::start(&jwt).unwrap()),
             limiter: Arc::new(limiter),
             cache: Arc::clone(&cache),
+            windows: Window::ALL.into(),
             slow_query: Duration::from_secs(1),
             live: live.clone(),
             operations: Arc::new(operations),
@@ -218,18 +218,12 @@ impl World {
         settings: &[(&str, &str)],
         shutdown: Shutdown,
     ) -> Self {
-        let Service {
-            app,
-            jwt,
-            cache,
-            live,
-        } = Service::over(pool.clone(), settings, shutdown);
+        let Service { app, jwt, live, .. } = Service::over(pool.clone(), settings, shutdown);
         Self {
             app,
             database,
             pool,
             jwt,
-            cache,
             live,
         }
     }
