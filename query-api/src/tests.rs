@@ -4,4 +4,5 @@ mod answers;
 mod failures;
 mod pages;
 mod periods;
+mod random;
 mod world;
