@@ -12,6 +12,8 @@ mod live_streams;
 mod operations;
 mod pages;
 mod periods;
+mod random;
 mod raw;
 mod searches;
+
 mod world;
