@@ -142,7 +142,12 @@ export interface Replay {
   dry_run: boolean;
   matched: number;
   replayed: number;
+  /** Those that cannot be sent again, in groups. */
+  not_replayable: { count: number }[];
+  /** Those that Kafka did not take. */
   skipped: unknown[];
+  /** Whether time was up before the end. */
+  interrupted: boolean;
 }
 
 export interface PerformanceWindow {

@@ -7,6 +7,8 @@ import { Answer, Empty, excuse, Panel } from "../parts/panel";
 import { useNow, useRead } from "../parts/read";
 
 const EVERY = 60_000;
+/** The most letters of one replay, as the server has it. */
+const AT_ONCE = 10_000;
 
 /** Refused records by reason, and how to send them again. */
 export function Letters({ client }: { client: Client }) {
@@ -90,7 +92,7 @@ function Dialog({ client, group, onClose }: DialogProps) {
     setFault(null);
     try {
       const { reason, topic, client: sender } = group;
-      const body = { dry_run: dryRun, reason, topic, ...(sender === null ? {} : { client: sender }) };
+      const body = { dry_run: dryRun, reason, topic, client: sender ?? "unknown", limit: AT_ONCE };
       const answer = await client.post<Replay>(address("/dead-letters/replay"), body);
       (dryRun ? setTried : setDone)(answer);
     } catch (error) {
@@ -105,21 +107,21 @@ function Dialog({ client, group, onClose }: DialogProps) {
     void replay(true);
   }, []);
 
-  const skipped = tried ? tried.skipped.length : 0;
+  const stuck = tried ? tried.not_replayable.reduce((sum, { count }) => sum + count, 0) : 0;
   return (
     <dialog ref={dialog} onClose={onClose} aria-labelledby="replay-title">
       <h2 id="replay-title">Send refused records again</h2>
       <p>
-        <b>{words(group.reason)}</b>, from {group.client ?? "any client"}, on <code>{group.topic}</code>
+        <b>{words(group.reason)}</b>, from {group.client ?? "an unknown client"}, on <code>{group.topic}</code>
       </p>
       <p role="status" class="outcome">
         {busy && (tried ? "Sending…" : "Trying what would happen…")}
         {!busy && fault}
-        {!busy && !fault && done && `${exact(done.replayed)} were sent again.`}
+        {!busy && !fault && done && outcome(done)}
         {!busy && !fault && tried && !done && (
           <>
             Dry run: <b>{exact(tried.matched)}</b> would be sent again
-            {skipped > 0 && `, ${exact(skipped)} would be left out`}. Nothing was changed.
+            {stuck > 0 && `, ${exact(stuck)} cannot be`}. Nothing was changed.
           </>
         )}
       </p>
@@ -133,4 +135,10 @@ function Dialog({ client, group, onClose }: DialogProps) {
       </form>
     </dialog>
   );
+}
+
+function outcome({ replayed, skipped, interrupted }: Replay): string {
+  const sent = `${exact(replayed)} were sent again.`;
+  const left = skipped.length > 0 ? ` Kafka did not take ${exact(skipped.length)}.` : "";
+  return sent + left + (interrupted ? " Time was up before the end; the rest is still there." : "");
 }
