@@ -4,11 +4,14 @@
 //! transaction that organization's rows and no others.
 
 mod aggregated;
+mod anomalies;
 mod config;
+mod dashboard;
 mod failure;
 mod health;
 mod openapi;
 mod params;
+mod rollups;
 mod service;
 mod timing;
 mod watermark;

@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{QueryConfig, aggregated, failure, health};
+use crate::{QueryConfig, aggregated, anomalies, dashboard, failure, health};
 
 /// How long a database may be away while the service starts.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -97,6 +97,8 @@ async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, Da
 /// The routes.
 pub(crate) fn router(state: AppState, health: &Health) -> Router {
     aggregated::router()
+        .merge(dashboard::router())
+        .merge(anomalies::router())
         .with_state(state)
         .merge(health::router(health))
 }

@@ -168,7 +168,7 @@ pub(crate) struct ValueFigures {
     min: f64,
     max: f64,
     /// `sum / count`.
-    mean: f64,
+    pub(crate) mean: f64,
 }
 
 /// Sessions. A session counts at the times of its events: what started in one
@@ -241,7 +241,7 @@ impl AggregatedRow {
 }
 
 impl Executions {
-    fn of(rollup: &Rollup) -> Self {
+    pub(crate) fn of(rollup: &Rollup) -> Self {
         let error = rollup.with_status(Status::Error);
         Self {
             count: rollup.count,
@@ -256,7 +256,7 @@ impl Executions {
 }
 
 impl AgentExecutions {
-    fn of(rollup: &Rollup) -> Self {
+    pub(crate) fn of(rollup: &Rollup) -> Self {
         Self {
             executions: Executions::of(rollup),
             input_tokens: rollup.input_tokens,
@@ -293,7 +293,7 @@ impl Metrics {
 }
 
 impl SessionFigures {
-    fn of(sessions: &Sessions) -> Self {
+    pub(crate) fn of(sessions: &Sessions) -> Self {
         let ended = &sessions.ended;
         let time = ended.execution_time.as_ref();
         Self {
@@ -327,7 +327,7 @@ impl DurationMinutes {
 }
 
 impl ValueFigures {
-    fn of(values: Values) -> Option<Self> {
+    pub(crate) fn of(values: Values) -> Option<Self> {
         // By its text, which gives the nearest number; dividing would round twice.
         let sum: f64 = Usd::from_units(values.sum).to_string().parse().ok()?;
         Some(Self {

@@ -18,6 +18,22 @@ pub(crate) enum Part {
     Sessions(SessionKind),
 }
 
+impl Part {
+    /// The part of a stored rollup with this kind and name; `None` if there is no such kind.
+    pub(crate) fn of(kind: &str, name: &str) -> Option<Self> {
+        Some(match (kind, name) {
+            ("command", _) => Self::Commands,
+            ("agent", _) => Self::Agents,
+            ("metric", "productivity_score") => Self::Scores,
+            ("metric", _) => Self::Metrics,
+            ("session", "started") => Self::Sessions(SessionKind::Started),
+            ("session", "updated") => Self::Sessions(SessionKind::Updated),
+            ("session", "ended") => Self::Sessions(SessionKind::Ended),
+            _ => return None,
+        })
+    }
+}
+
 /// One stored rollup, as far as rows are made of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredRollup {
@@ -50,7 +66,7 @@ pub(crate) struct Sessions {
 }
 
 impl Group {
-    fn empty(bucket_start: Timestamp, key: Key) -> Self {
+    pub(crate) fn empty(bucket_start: Timestamp, key: Key) -> Self {
         Self {
             bucket_start,
             key,
@@ -62,7 +78,7 @@ impl Group {
         }
     }
 
-    fn add(&mut self, part: Part, rollup: &Rollup) {
+    pub(crate) fn add(&mut self, part: Part, rollup: &Rollup) {
         let sessions = &mut self.sessions;
         let count = |n: &mut u64| *n = n.saturating_add(rollup.count);
         match part {

@@ -1,9 +1,9 @@
 //! `GET /api/metrics/aggregated`: rows of rollups by bucket and group.
 
-mod answer;
+pub(crate) mod answer;
 mod cursor;
-mod fold;
-mod group;
+pub(crate) mod fold;
+pub(crate) mod group;
 mod params;
 mod rows;
 
