@@ -123,6 +123,9 @@ pub async fn connect(
             // TimescaleDB's functions; our own objects are always qualified.
             ("search_path", "public".to_owned()),
             ("TimeZone", "UTC".to_owned()),
+            // The sums of a dashboard are short and yet look dear enough to be compiled, which
+            // takes several times as long as they do.
+            ("jit", "off".to_owned()),
         ]);
     let pool = PgPoolOptions::new()
         .max_connections(pool_size)

@@ -6,8 +6,10 @@
 //! transaction that organization's rows and no others.
 
 mod aggregated;
+mod anomalies;
 mod cache;
 mod config;
+mod dashboard;
 mod events;
 mod export;
 mod failure;
@@ -17,6 +19,7 @@ mod openapi;
 mod operations;
 mod page;
 mod params;
+mod rollups;
 mod service;
 mod timing;
 mod watermark;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use platform::http::problem::{FieldError, ProblemBody};
 use serde::Serialize;
 use utoipa::{
-    IntoParams, Modify, OpenApi, ToSchema,
+    IntoParams, IntoResponses, Modify, OpenApi, ToSchema,
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 use uuid::Uuid;
@@ -43,6 +43,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         crate::events::productivity,
         crate::events::sessions,
         crate::export::export,
+        crate::dashboard::show,
+        crate::anomalies::list,
     ),
     modifiers(&Bearer)
 )]
@@ -322,6 +324,39 @@ pub(crate) struct BadQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     errors: Option<Vec<FieldError>>,
+}
+
+/// How a read may be refused.
+#[derive(IntoResponses)]
+pub(crate) enum Refusals {
+    /// `invalid_query`: every fault of the parameters, in `errors`.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Query(BadQuery),
+    /// `token_missing`, or `token_invalid` whatever is wrong with the token.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Token(ProblemBody),
+    /// `rate_limited`: the same request passes after `Retry-After`. `violated-policies` names
+    /// the quotas.
+    #[response(
+        status = 429,
+        content_type = "application/problem+json",
+        headers(
+            ("Retry-After" = u32, description = "Seconds"),
+            ("RateLimit-Policy" = String, description = "The quotas of reads"),
+            ("RateLimit" = String, description = "What is left of them"),
+        )
+    )]
+    Limit(ProblemBody),
+    /// `internal`: logged under the id in `instance`.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(ProblemBody),
+    /// `database_unavailable`, or `keys_unavailable` to verify tokens with: the same request may
+    /// succeed after `Retry-After`.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(ProblemBody),
+    /// `query_timeout`: ask for a shorter range.
+    #[response(status = 504, content_type = "application/problem+json")]
+    TooLong(ProblemBody),
 }
 
 /// The state of the service.

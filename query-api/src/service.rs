@@ -21,9 +21,9 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
-    QueryConfig, aggregated,
+    QueryConfig, aggregated, anomalies,
     cache::Cache,
-    events, export, failure, health,
+    dashboard, events, export, failure, health,
     live::{self, Live},
     operations::{self, Operations, dead_letters::Replayer},
     page,
@@ -139,6 +139,8 @@ pub(crate) fn router(state: AppState, health: &Health) -> Router {
         .merge(operations::router())
         .merge(events::router())
         .merge(export::router())
+        .merge(dashboard::router())
+        .merge(anomalies::router())
         .with_state(state)
         .merge(health::router(health))
         .merge(page::router())

@@ -1,7 +1,10 @@
 //! The whole service over a real TimescaleDB.
 
+mod anomalies;
 mod answers;
 mod cache;
+mod counted;
+mod dashboard;
 mod export_limits;
 mod export_size;
 mod exports;
@@ -15,5 +18,4 @@ mod periods;
 mod random;
 mod raw;
 mod searches;
-
 mod world;

@@ -38,7 +38,7 @@ const FILL: [&str; 4] = [
 /// A query, how many chunks it may look into, and the index it uses.
 type Case = (&'static str, std::ops::RangeInclusive<usize>, &'static str);
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 10] = [
     // A day, and a month, of the organization.
     (
         "select * from tenant.rollups_1h where scope = 'organization' \
@@ -86,6 +86,32 @@ const CASES: [Case; 7] = [
          where recorded_at >= now() - interval '5 days' and recorded_at < now() group by reason",
         1..=2,
         "_dead_letters_page",
+    ),
+    // What each user of a month did, as the dashboard asks for it, and how many there were: by
+    // the key, or by the index of users.
+    (
+        "select user_id, sum(event_count) filter (where kind = 'command') from \
+         (select user_id, kind, event_count from tenant.rollups_1h where scope = 'user' \
+         and bucket_start >= now() - interval '25 days' and bucket_start < now()) rollups group by user_id",
+        1..=2,
+        "_rollups_1h_",
+    ),
+    // The same hours of some weeks, each looked up by itself.
+    (
+        "select bucket_start, kind, histogram from tenant.rollups_1h where scope = 'organization' \
+         and bucket_start >= now() - interval '22 days' and bucket_start < now() \
+         and ((bucket_start >= now() - interval '22 days' and bucket_start < now() - interval '21 days') \
+         or (bucket_start >= now() - interval '1 day' and bucket_start < now())) \
+         and kind = any(array['command', 'agent'])",
+        1..=2,
+        "_rollups_1h_pkey",
+    ),
+    // Whether there was anything before.
+    (
+        "select exists (select from tenant.rollups_1h where scope = 'organization' \
+         and bucket_start >= '0001-01-01Z' and bucket_start < now() - interval '20 days')",
+        1..=2,
+        "_rollups_1h_pkey",
     ),
 ];
 

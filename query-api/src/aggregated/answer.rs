@@ -113,7 +113,7 @@ pub(crate) struct ValueFigures {
     min: f64,
     max: f64,
     /// `sum / count`.
-    mean: f64,
+    pub(crate) mean: f64,
 }
 
 /// Sessions. A session counts at the times of its events: what started in one
@@ -155,7 +155,7 @@ pub(crate) struct DurationMinutes {
 }
 
 impl Executions {
-    pub(super) fn of(rollup: &Rollup) -> Self {
+    pub(crate) fn of(rollup: &Rollup) -> Self {
         let error = rollup.with_status(Status::Error);
         Self {
             count: rollup.count,
@@ -170,7 +170,7 @@ impl Executions {
 }
 
 impl AgentExecutions {
-    pub(super) fn of(rollup: &Rollup) -> Self {
+    pub(crate) fn of(rollup: &Rollup) -> Self {
         Self {
             executions: Executions::of(rollup),
             input_tokens: rollup.input_tokens,
@@ -207,7 +207,7 @@ impl Metrics {
 }
 
 impl SessionFigures {
-    pub(super) fn of(sessions: &Sessions) -> Self {
+    pub(crate) fn of(sessions: &Sessions) -> Self {
         let ended = &sessions.ended;
         let time = ended.execution_time.as_ref();
         Self {
@@ -241,7 +241,7 @@ impl DurationMinutes {
 }
 
 impl ValueFigures {
-    pub(super) fn of(values: Values) -> Option<Self> {
+    pub(crate) fn of(values: Values) -> Option<Self> {
         // By its text, which gives the nearest number; dividing would round twice.
         let sum: f64 = Usd::from_units(values.sum).to_string().parse().ok()?;
         Some(Self {

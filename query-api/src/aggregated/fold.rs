@@ -18,6 +18,22 @@ pub(crate) enum Part {
     Sessions(SessionKind),
 }
 
+impl Part {
+    /// The part of a stored rollup with this kind and name; `None` if there is no such kind.
+    pub(crate) fn of(kind: &str, name: &str) -> Option<Self> {
+        Some(match (kind, name) {
+            ("command", _) => Self::Commands,
+            ("agent", _) => Self::Agents,
+            ("metric", "productivity_score") => Self::Scores,
+            ("metric", _) => Self::Metrics,
+            ("session", "started") => Self::Sessions(SessionKind::Started),
+            ("session", "updated") => Self::Sessions(SessionKind::Updated),
+            ("session", "ended") => Self::Sessions(SessionKind::Ended),
+            _ => return None,
+        })
+    }
+}
+
 /// One stored rollup, as far as rows are made of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredRollup {

@@ -7,7 +7,7 @@ use platform::database::{
     TenantTx,
     rollup_columns::{RollupColumns, SELECTED},
 };
-use schemas::{Timestamp, event::SessionKind, rollup::SeriesKind};
+use schemas::{Timestamp, rollup::SeriesKind};
 use sqlx::{AssertSqlSafe, FromRow, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
@@ -245,21 +245,12 @@ fn stored(row: &PgRow, group_by: GroupBy) -> Result<StoredRollup, QueryFailure> 
         Column::Id(_) => Key::Id(row.try_get::<Option<Uuid>, _>("key_id")?),
         Column::Name(_) => Key::Name(row.try_get("key_name")?),
     };
-    let part = match (row.try_get("kind")?, row.try_get("name")?) {
-        ("command", _) => Part::Commands,
-        ("agent", _) => Part::Agents,
-        ("metric", "productivity_score") => Part::Scores,
-        ("metric", _) => Part::Metrics,
-        ("session", "started") => Part::Sessions(SessionKind::Started),
-        ("session", "updated") => Part::Sessions(SessionKind::Updated),
-        ("session", "ended") => Part::Sessions(SessionKind::Ended),
-        _ => return Err(QueryFailure::Malformed("kind")),
-    };
+    let part = Part::of(row.try_get("kind")?, row.try_get("name")?);
     Ok(StoredRollup {
         bucket_start: Timestamp::try_from(bucket_start)
             .map_err(|_| QueryFailure::Malformed("bucket_start"))?,
         key,
-        part,
+        part: part.ok_or(QueryFailure::Malformed("kind"))?,
         rollup: RollupColumns::from_row(row)?
             .rollup()
             .map_err(QueryFailure::Malformed)?,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::world::{
-    Fact, OURS, THEIRS, World, body, execution, fact, id, interaction, metric, session,
+    Fact, OURS, THEIRS, World, body, execution, fact, id, interaction, metric, say, session,
 };
 use platform::auth::Role;
 
@@ -371,21 +371,6 @@ async fn without_parameters_the_last_day_is_meant_and_every_role_may_ask() {
             told(answer["data"].as_array().unwrap(), &["/commands/count"]),
             json!([[1]])
         );
-    }
-}
-
-/// Writes what two sources are said to be read up to, in the only partition.
-async fn say(pool: &sqlx::PgPool, sources: &[(i32, &str)]) {
-    for (source, until) in sources {
-        sqlx::query(
-            "insert into flowmeter.watermarks values ('command_execution', $1, 0, $2::text::timestamptz, 2) \
-             on conflict (kind, source_partition, admitted_partition) do update set until = excluded.until",
-        )
-        .bind(source)
-        .bind(until)
-        .execute(pool)
-        .await
-        .unwrap();
     }
 }
 

@@ -331,3 +331,18 @@ pub(super) async fn store(sink: &PgPool, facts: &[(Uuid, Fact)]) {
         .unwrap();
     connection.commit().await.unwrap();
 }
+
+/// Writes what two sources are said to be read up to, in the only partition.
+pub(super) async fn say(pool: &PgPool, sources: &[(i32, &str)]) {
+    for (source, until) in sources {
+        sqlx::query(
+            "insert into flowmeter.watermarks values ('command_execution', $1, 0, $2::text::timestamptz, 2) \
+             on conflict (kind, source_partition, admitted_partition) do update set until = excluded.until",
+        )
+        .bind(source)
+        .bind(until)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+}

@@ -41,9 +41,12 @@ pub(super) fn id(n: u128) -> Uuid {
     Uuid::from_u128(0x1000 + n)
 }
 
+/// What is special of one event of a kind.
+type Made<R> = fn(&mut R) -> Value;
+
 /// Writes random events, and their rollups by the sink's own code.
 pub(super) async fn store<R: Rng>(sink: &PgPool, random: &mut R) {
-    let kinds: [(&str, fn(&mut R) -> Value); 4] = [
+    let kinds: [(&str, Made<R>); 4] = [
         ("command_executions", command),
         ("agent_interactions", agent),
         ("productivity_metrics", metric),
