@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use platform::telemetry::names;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -105,14 +105,16 @@ pub(super) fn begin(
 }
 
 fn body(receiver: mpsc::Receiver<Piece>) -> Body {
-    Body::from_stream(stream::unfold(Some(receiver), async |receiver| {
+    let pieces = stream::unfold(Some(receiver), async |receiver| {
         let mut receiver = receiver?;
         match receiver.recv().await {
             Some(Piece::Bytes(bytes)) => Some((Ok(bytes), Some(receiver))),
             Some(Piece::End) => None,
             None => Some((Err(BrokenOff), None)),
         }
-    }))
+    });
+    // The layer that compresses asks once more after the end.
+    Body::from_stream(pieces.fuse())
 }
 
 struct Export {

@@ -58,9 +58,9 @@ async fn everybody_exports_what_the_permission_table_says() {
             assert_eq!(offsets(&rows), all, "{caller:?} {kind}");
         }
     }
-    let filtered = format!("kind=agents&{RANGE}&model=model-1&status=error&q=refused");
+    let filtered = format!("kind=agents&{RANGE}&model=model-1&status=cancelled&q=refused");
     let rows = ndjson(&world, &Caller::admin(), &filtered).await;
-    let condition = "model = 'model-1' and status = 'error' and \
+    let condition = "model = 'model-1' and status = 'cancelled' and \
         concat(agent_name, interaction_type, error_message) like '%refused%'";
     let all = expected(
         &owner,
