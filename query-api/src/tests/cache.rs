@@ -161,7 +161,7 @@ async fn who_asks_the_same_at_once_waits_for_one_query() {
     // The version is known, so that nothing but the query itself is waited for.
     instance.ask(&world, ours, "").await;
     let mut blocking = sink.begin().await.unwrap();
-    sqlx::query("lock table flowmeter.rollups_1h in access exclusive mode")
+    sqlx::query("lock table flowmeter.rollups_15m in access exclusive mode")
         .execute(&mut *blocking)
         .await
         .unwrap();
@@ -262,6 +262,8 @@ async fn while_nobody_listens_nothing_kept_is_used() {
     let instance = Instance::over(&world, &[]).await;
     instance.ask(&world, ours, DAY).await;
     assert_eq!(instance.ask(&world, ours, DAY).await, (1, "hit"));
+    // Connections to go on with, since new ones will be refused.
+    drop(join_all((0..3).map(|_| world.pool.acquire())).await);
     let owner = world.database.pool(database::Role::Owner).await;
     let name = world.database.url().database().to_owned();
     let run = async |statement: String| {

@@ -93,7 +93,14 @@ async fn change(pipeline: &Pipeline, sql: &str) {
         .await
         .unwrap();
     let sql = AssertSqlSafe(sql.replace('%', &database));
-    sqlx::raw_sql(sql).execute(&pipeline.pool).await.unwrap();
+    let mut connection = pipeline.pool.acquire().await.unwrap();
+    // It may have been made while the database was read-only, and has stayed so.
+    for sql in [
+        AssertSqlSafe("set default_transaction_read_only = off".to_owned()),
+        sql,
+    ] {
+        sqlx::raw_sql(sql).execute(&mut *connection).await.unwrap();
+    }
     pipeline
         .number(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity \

@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 use super::TopicPartition;
 use super::progress::Fetched;
 use crate::kafka::client;
+use crate::telemetry::names;
 
 /// A change of the assignment that waits for the owner.
 pub(super) enum Rebalance {
@@ -88,7 +89,7 @@ impl GroupContext {
     fn record_lag(&self, topic: &str, partition: i32, lag: i64) {
         #[allow(clippy::cast_precision_loss)]
         metrics::gauge!(
-            "flowmeter_consumer_lag_records",
+            names::CONSUMER_LAG,
             "group" => self.group.clone(),
             "topic" => topic.to_owned(),
             "partition" => partition.to_string()
