@@ -84,8 +84,8 @@ async fn a_corrupt_rollup_is_healed_on_schedule_and_history_and_metric_say_so() 
     until_stored(&pipeline, 500).await;
     let before = dump(&pipeline).await;
     // One of a day that is looked at, whatever the time of day is.
-    let corrupt = "update flowmeter.rollups_1h set event_count = event_count + 1 where ctid = ( \
-         select ctid from flowmeter.rollups_1h where scope = 'team' order by bucket_start desc limit 1)";
+    let corrupt = "update flowmeter.rollups_1h set event_count = event_count + 1 where (tableoid, ctid) = ( \
+         select tableoid, ctid from flowmeter.rollups_1h where scope = 'team' order by bucket_start desc limit 1)";
     let corrupted = sqlx::query(corrupt).execute(&pipeline.pool).await.unwrap();
     assert_eq!(corrupted.rows_affected(), 1);
     eventually("it is healed", || async {

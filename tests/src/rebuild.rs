@@ -128,11 +128,11 @@ async fn what_was_damaged_is_as_it_was_and_the_rest_is_untouched() {
     assert!(dump(&pipeline).await == before);
 
     let damages = [
-        "delete from flowmeter.rollups_1h where ctid in (select ctid from flowmeter.rollups_1h where scope = 'team' limit 3)",
+        "delete from flowmeter.rollups_1h where (tableoid, ctid) in (select tableoid, ctid from flowmeter.rollups_1h where scope = 'team' limit 3)",
         "update flowmeter.rollups_1d set event_count = event_count + 1, histogram = '\\x00' where scope = 'organization' and kind = 'command'",
         "insert into flowmeter.rollups_5m select (jsonb_populate_record(r, \
             jsonb_build_object('series_id', gen_random_uuid()))).* from flowmeter.rollups_5m r limit 1",
-        "update flowmeter.rollups_1m set series_id = gen_random_uuid() where ctid in (select ctid from flowmeter.rollups_1m limit 1)",
+        "update flowmeter.rollups_1m set series_id = gen_random_uuid() where (tableoid, ctid) in (select tableoid, ctid from flowmeter.rollups_1m limit 1)",
     ];
     for damage in damages {
         sqlx::query(damage).execute(&pipeline.pool).await.unwrap();
