@@ -180,7 +180,7 @@ pub(crate) struct QueryFilters {
 }
 
 #[derive(ToSchema)]
-enum WindowName {
+pub(crate) enum WindowName {
     #[schema(rename = "1m")]
     M1,
     #[schema(rename = "5m")]

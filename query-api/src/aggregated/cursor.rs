@@ -1,16 +1,10 @@
 //! Where a page ended, as an opaque text.
-//!
-//! It holds no secret and no right: the organization comes from the token, and
-//! a made-up cursor only chooses where in one's own rows to go on.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use schemas::Timestamp;
 use uuid::Uuid;
 
 use super::group::Key;
-
-/// Of the encoding; another one is refused.
-const VERSION: u8 = 1;
+use crate::page_cursor::{Head, take};
 
 /// More than the longest: 53 bytes and a name of 255 characters, in base64.
 const MAX_CHARS: usize = 2048;
@@ -31,40 +25,33 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     pub(crate) fn encode(&self) -> String {
-        let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(self.fingerprint.as_bytes());
-        for instant in [self.start, self.end, self.bucket_start] {
-            bytes.extend_from_slice(&instant.micros().to_be_bytes());
-        }
+        let mut tail = Vec::new();
         match &self.key {
-            Key::All => bytes.push(0),
-            Key::Id(None) => bytes.push(1),
+            Key::All => tail.push(0),
+            Key::Id(None) => tail.push(1),
             Key::Id(Some(id)) => {
-                bytes.push(2);
-                bytes.extend_from_slice(id.as_bytes());
+                tail.push(2);
+                tail.extend_from_slice(id.as_bytes());
             }
             Key::Name(Some(name)) => {
-                bytes.push(3);
-                bytes.extend_from_slice(name.as_bytes());
+                tail.push(3);
+                tail.extend_from_slice(name.as_bytes());
             }
-            Key::Name(None) => bytes.push(4),
+            Key::Name(None) => tail.push(4),
         }
-        URL_SAFE_NO_PAD.encode(bytes)
+        let head = Head {
+            fingerprint: self.fingerprint,
+            start: self.start,
+            end: self.end,
+            at: self.bucket_start,
+        };
+        head.encode(&tail)
     }
 
     /// What [`Cursor::encode`] wrote; `None` of anything else.
     pub(crate) fn decode(text: &str) -> Option<Self> {
-        if text.len() > MAX_CHARS {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let mut rest = bytes.as_slice();
-        if take(&mut rest)? != [VERSION] {
-            return None;
-        }
-        let fingerprint = Uuid::from_bytes(take(&mut rest)?);
-        let mut instant = || Timestamp::from_micros(i64::from_be_bytes(take(&mut rest)?)).ok();
-        let (start, end, bucket_start) = (instant()?, instant()?, instant()?);
+        let (head, tail) = Head::decode(text, MAX_CHARS)?;
+        let mut rest = tail.as_slice();
         let [tag] = take(&mut rest)?;
         let key = match tag {
             0 if rest.is_empty() => Key::All,
@@ -76,23 +63,18 @@ impl Cursor {
             _ => return None,
         };
         Some(Self {
-            fingerprint,
-            start,
-            end,
-            bucket_start,
+            fingerprint: head.fingerprint,
+            start: head.start,
+            end: head.end,
+            bucket_start: head.at,
             key,
         })
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, others) = rest.split_first_chunk()?;
-    *rest = others;
-    Some(*first)
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     use proptest::prelude::*;
 
     use super::*;

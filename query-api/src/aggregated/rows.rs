@@ -17,7 +17,7 @@ use super::{
     group::{Column, GroupBy, Key, scope_for},
     query::Query,
 };
-use crate::failure::QueryFailure;
+use crate::{failure::QueryFailure, instant::instant};
 
 /// Rollups fetched at once. Memory holds this many whatever the query.
 const BATCH: usize = 2000;
@@ -232,10 +232,6 @@ fn push_filter(sql: &mut QueryBuilder<Postgres>, query: &Query) {
             .push("))");
         }
     }
-}
-
-fn instant(timestamp: Timestamp) -> DateTime<Utc> {
-    timestamp.into()
 }
 
 fn stored(row: &PgRow, group_by: GroupBy) -> Result<StoredRollup, QueryFailure> {

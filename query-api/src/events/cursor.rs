@@ -1,16 +1,10 @@
 //! Where a page of a list ended, as an opaque text.
-//!
-//! It holds no secret and no right: what may be read comes from the token, and a made-up cursor
-//! only chooses where in one's own rows to go on.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use schemas::Timestamp;
 use uuid::Uuid;
 
 use super::position::{Place, Position};
-
-/// Of the encoding; another one is refused.
-const VERSION: u8 = 1;
+use crate::page_cursor::{Head, take};
 
 /// More than the longest: 69 bytes in base64.
 const MAX_CHARS: usize = 128;
@@ -30,32 +24,25 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn encode(&self) -> String {
-        let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(self.fingerprint.as_bytes());
-        for instant in [self.start, self.end, self.position.at] {
-            bytes.extend_from_slice(&instant.micros().to_be_bytes());
-        }
+        let mut tail = Vec::new();
         if let Some(place) = self.position.place {
-            bytes.extend_from_slice(place.event_id.as_bytes());
-            bytes.extend_from_slice(&place.partition.to_be_bytes());
-            bytes.extend_from_slice(&place.offset.to_be_bytes());
+            tail.extend_from_slice(place.event_id.as_bytes());
+            tail.extend_from_slice(&place.partition.to_be_bytes());
+            tail.extend_from_slice(&place.offset.to_be_bytes());
         }
-        URL_SAFE_NO_PAD.encode(bytes)
+        let head = Head {
+            fingerprint: self.fingerprint,
+            start: self.start,
+            end: self.end,
+            at: self.position.at,
+        };
+        head.encode(&tail)
     }
 
     /// What [`Cursor::encode`] wrote; `None` of anything else.
     pub(super) fn decode(text: &str) -> Option<Self> {
-        if text.len() > MAX_CHARS {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let mut rest = bytes.as_slice();
-        if take(&mut rest)? != [VERSION] {
-            return None;
-        }
-        let fingerprint = Uuid::from_bytes(take(&mut rest)?);
-        let mut instant = || Timestamp::from_micros(i64::from_be_bytes(take(&mut rest)?)).ok();
-        let (start, end, at) = (instant()?, instant()?, instant()?);
+        let (head, tail) = Head::decode(text, MAX_CHARS)?;
+        let mut rest = tail.as_slice();
         let place = match rest {
             [] => None,
             _ => Some(Place {
@@ -65,22 +52,17 @@ impl Cursor {
             }),
         };
         rest.is_empty().then_some(Self {
-            fingerprint,
-            start,
-            end,
-            position: Position { at, place },
+            fingerprint: head.fingerprint,
+            start: head.start,
+            end: head.end,
+            position: Position { at: head.at, place },
         })
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, others) = rest.split_first_chunk()?;
-    *rest = others;
-    Some(*first)
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,8 +1,6 @@
 //! The SQL of one slice of events.
 
-use chrono::{DateTime, Utc};
 use platform::auth::Readable;
-use schemas::Timestamp;
 use sqlx::{Postgres, QueryBuilder};
 
 use super::{
@@ -12,6 +10,7 @@ use super::{
     search::Search,
     slices::Slice,
 };
+use crate::instant::instant;
 
 /// Declares the cursor `events_read` over the rows of a slice that the caller may read, that
 /// the filter lets through, and that come after a position.
@@ -120,8 +119,4 @@ fn push_filter(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
                 .push_bind(text.to_owned());
         }
     }
-}
-
-fn instant(timestamp: Timestamp) -> DateTime<Utc> {
-    timestamp.into()
 }

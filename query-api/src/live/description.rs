@@ -1,18 +1,18 @@
 //! The parameters as OpenAPI describes them. They are read by hand, all faults at once.
 #![expect(dead_code, reason = "it describes and is never made")]
 
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
-use crate::openapi::GroupByName;
+use crate::openapi::{GroupByName, WindowName};
 
 /// The parameters of `/live`. Each may be given once; others are refused.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LiveParams {
     /// The length of a bucket, in UTC.
-    #[param(inline, required = false)]
-    window: LiveWindow,
+    #[param(inline, required = false, default = "1m")]
+    window: WindowName,
     /// How many of the newest buckets, the open one included: of `1m` at most 120, of `5m` and
     /// `1h` 24, of `15m` 8, of `1d` 1. By default those of an hour, or a day.
     #[param(minimum = 1, maximum = 120, required = false)]
@@ -80,19 +80,4 @@ pub(crate) struct RealTimeParams {
     /// Of productivity metrics, only these types, separated by commas.
     #[param(required = false, example = "commands_per_hour,error_rate")]
     metric_types: String,
-}
-
-#[derive(ToSchema)]
-#[schema(default = "1m")]
-pub(crate) enum LiveWindow {
-    #[schema(rename = "1m")]
-    M1,
-    #[schema(rename = "5m")]
-    M5,
-    #[schema(rename = "15m")]
-    M15,
-    #[schema(rename = "1h")]
-    H1,
-    #[schema(rename = "1d")]
-    D1,
 }

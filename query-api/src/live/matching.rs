@@ -1,15 +1,9 @@
 //! Which rows of a view a series belongs to, as `/aggregated` has it by SQL.
 
-use schemas::{
-    event::SessionKind,
-    rollup::{Series, SeriesKind},
-};
+use schemas::rollup::{Series, SeriesKind};
 use uuid::Uuid;
 
-use crate::aggregated::{
-    fold::Part,
-    group::{Filter, GroupBy, Key},
-};
+use crate::aggregated::group::{Filter, GroupBy, Key};
 
 /// Whether events of a series count.
 pub(super) fn admits(filter: &Filter, group_by: GroupBy, series: &Series) -> bool {
@@ -53,18 +47,4 @@ pub(super) fn key(group_by: GroupBy, series: &Series) -> Key {
             Key::Name(Some(series.name.clone()))
         }
     }
-}
-
-/// The part of a row that a series is added to; `None` for what no aggregator of ours writes.
-pub(super) fn part(series: &Series) -> Option<Part> {
-    Some(match (series.kind, series.name.as_str()) {
-        (SeriesKind::Command, _) => Part::Commands,
-        (SeriesKind::Agent, _) => Part::Agents,
-        (SeriesKind::Metric, "productivity_score") => Part::Scores,
-        (SeriesKind::Metric, _) => Part::Metrics,
-        (SeriesKind::Session, "started") => Part::Sessions(SessionKind::Started),
-        (SeriesKind::Session, "updated") => Part::Sessions(SessionKind::Updated),
-        (SeriesKind::Session, "ended") => Part::Sessions(SessionKind::Ended),
-        (SeriesKind::Session, _) => return None,
-    })
 }

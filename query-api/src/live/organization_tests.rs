@@ -9,7 +9,10 @@ use schemas::{
 use uuid::Uuid;
 
 use super::*;
-use crate::{aggregated::group::Key, live::matching};
+use crate::{
+    aggregated::{fold::Part, group::Key},
+    live::matching,
+};
 
 const NOW: &str = "2026-03-01T12:34:56Z";
 
@@ -103,7 +106,10 @@ fn fold(deltas: &[Delta], query: &ViewQuery, from: Timestamp, until: Option<Time
             rows.push((Group::empty(bucket, key), complete));
             rows.len() - 1
         });
-        rows[at].0.add(matching::part(series).unwrap(), rollup);
+        rows[at].0.add(
+            Part::of(series.kind.as_str(), &series.name).unwrap(),
+            rollup,
+        );
     }
     client
 }

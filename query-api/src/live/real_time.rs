@@ -17,13 +17,13 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{
-    description::{LiveWindow, RealTimeParams},
-    messages::text,
-    params::ViewQuery,
-};
+use super::{description::RealTimeParams, messages::text, params::ViewQuery};
 use crate::{
-    aggregated::row::AggregatedRow, openapi::BadQuery, params::problem, service::AppState, timing,
+    aggregated::row::AggregatedRow,
+    openapi::{BadQuery, WindowName},
+    params::problem,
+    service::AppState,
+    timing,
 };
 
 /// The path.
@@ -59,7 +59,7 @@ pub(crate) struct RealTime {
     path = PATH,
     tag = "query",
     params(
-        ("window" = inline(LiveWindow), Path, description = "The length of a bucket, in UTC."),
+        ("window" = inline(WindowName), Path, description = "The length of a bucket, in UTC."),
         RealTimeParams,
     ),
     responses(

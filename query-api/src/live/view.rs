@@ -8,7 +8,10 @@ use std::{
 use schemas::{Rollup, Timestamp, Window, rollup::Series};
 
 use super::{matching, params::ViewQuery, position::Position};
-use crate::aggregated::{fold::Group, group::Key};
+use crate::aggregated::{
+    fold::{Group, Part},
+    group::Key,
+};
 
 /// The most rows of a view; beyond, its oldest buckets are let go.
 pub(crate) const MAX_ROWS: usize = 10_000;
@@ -69,7 +72,7 @@ impl View {
         if bucket < self.from || !matching::admits(self.query.filter(), group_by, series) {
             return;
         }
-        let Some(part) = matching::part(series) else {
+        let Some(part) = Part::of(series.kind.as_str(), &series.name) else {
             return;
         };
         let held = self.buckets.entry(bucket).or_default();

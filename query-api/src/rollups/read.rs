@@ -16,6 +16,7 @@ use super::Piece;
 use crate::{
     aggregated::{fold::Part, group::Filter},
     failure::QueryFailure,
+    instant::instant,
 };
 
 /// Which rollups are meant: those of a scope, of whom the filter names, in pieces of time.
@@ -116,11 +117,6 @@ impl Source<'_> {
 fn push_range(sql: &mut QueryBuilder<Postgres>, from: Timestamp, to: Timestamp) {
     sql.push("bucket_start >= ").push_bind(instant(from));
     sql.push(" and bucket_start < ").push_bind(instant(to));
-}
-
-/// As the driver takes it.
-fn instant(timestamp: Timestamp) -> DateTime<Utc> {
-    timestamp.into()
 }
 
 fn stored(row: &PgRow) -> Result<Row, QueryFailure> {

@@ -9,7 +9,7 @@ use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::params::{Client, Filter, Query, State};
-use crate::failure::QueryFailure;
+use crate::{failure::QueryFailure, instant::instant};
 
 /// The first slice of time that is looked at, in seconds.
 const FIRST_SLICE: i64 = 60;
@@ -156,8 +156,4 @@ fn push_filter(
         State::Open => " and replayed_at is null",
         State::Replayed => " and replayed_at is not null",
     });
-}
-
-fn instant(at: Timestamp) -> DateTime<Utc> {
-    at.into()
 }
