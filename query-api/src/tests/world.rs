@@ -11,7 +11,10 @@ use axum::{
 use platform::{
     auth::{Identity, Role, Verifier, issue},
     config::{Env, JwtConfig, RateLimitConfig},
-    database::{self, TenantDb, changes, rollup_columns::RollupColumns},
+    database::{
+        self, TenantDb, changes,
+        rollup_columns::{BY_USER, RollupColumns},
+    },
     http::health::Health,
     lifecycle::Shutdown,
     rate_limit::RateLimiter,
@@ -325,6 +328,15 @@ pub(super) async fn store(sink: &PgPool, facts: &[(Uuid, Fact)]) {
             .unwrap();
         }
     }
+    // Anew, since others may have been there.
+    let users = format!(
+        "delete from flowmeter.rollups_1d_by_user; \
+         insert into flowmeter.rollups_1d_by_user {BY_USER}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(users))
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     let organizations = facts.iter().map(|(organization, _)| *organization);
     changes::raise(&mut connection, organizations)
         .await
