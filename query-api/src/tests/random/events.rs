@@ -201,12 +201,21 @@ fn organization_at(instant: Timestamp, random: &mut impl Rng) -> Uuid {
     ORGANIZATIONS[usize::from(new)]
 }
 
-/// Of the organizations that have events, the old one more often; at times one without any.
-pub(super) fn some_organization(random: &mut impl Rng) -> Uuid {
+/// A range of so many seconds, most often one in which something happened.
+pub(super) fn range(random: &mut impl Rng, length: i64) -> (Timestamp, Timestamp) {
+    let start = match random.random_bool(0.7) {
+        true => when(random).saturating_add_seconds(-random.random_range(0..length)),
+        false => instant(random),
+    };
+    (start, start.saturating_add_seconds(length))
+}
+
+/// Most often one that has events at that time; at times one that never had any.
+pub(super) fn some_organization(random: &mut impl Rng, at: Timestamp) -> Uuid {
     match random.random_range(0..50) {
         0 => Uuid::from_u128(0xc),
-        1..36 => ORGANIZATIONS[0],
-        _ => ORGANIZATIONS[1],
+        1 | 2 => ORGANIZATIONS[1],
+        _ => organization_at(at, random),
     }
 }
 

@@ -13,8 +13,6 @@ use crate::tests::{
     raw::get,
 };
 
-const MONTH: i64 = 31 * 86_400;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_exports_hold_the_rows_that_plain_sql_selects_in_every_form() {
     let mut asking = Asking::about("exports").await;
@@ -22,10 +20,10 @@ async fn random_exports_hold_the_rows_that_plain_sql_selects_in_every_form() {
     let (mut some, mut all, mut defused) = (0, 0, 0);
     for case in 0..asking.cases {
         let roles = [Role::Developer, Role::Manager];
-        let mut wanted = Wanted::random(random, &roles, MONTH);
+        let mut wanted = Wanted::random(random, &roles, 3..120);
         if random.random_bool(0.2) {
             let plain = wanted;
-            wanted = match Wanted::random(random, &roles, 3 * MONTH).searching(random) {
+            wanted = match Wanted::random(random, &roles, 60..365).searching(random) {
                 Some(searching) => searching,
                 None => plain,
             };

@@ -74,16 +74,16 @@ impl Question {
             false => Window::ALL.choose(random).copied(),
         };
         let window = window.filter(|_| random.random_bool(0.7));
-        let start = events::instant(random);
         let bucket = window.map_or(3600, Window::seconds);
         let longest = (bucket * MOST_BUCKETS).min(YEAR_SECONDS);
-        let end = start.saturating_add_seconds(seconds(random, bucket, longest));
+        let length = seconds(random, 4 * bucket, longest);
+        let (start, end) = events::range(random, length);
         // Also one that ends where something else does.
         let other = events::instant(random);
         let fits = start < other && other < start.saturating_add_seconds(longest);
         let end = if fits { other } else { end };
         Self {
-            organization: some_organization(random),
+            organization: some_organization(random, start),
             start,
             end,
             window,

@@ -1,5 +1,7 @@
 //! Which raw rows are asked for, as parameters and as plain SQL.
 
+use std::ops::Range;
+
 use platform::auth::Role;
 use rand::{Rng, RngExt, seq::IndexedRandom};
 use schemas::Timestamp;
@@ -7,7 +9,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::{
-    events::{instant, seconds, some_organization},
+    events::{range, seconds, some_organization},
     made::{AGENTS, COMMANDS, METRICS, MODELS, PROJECTS, SESSIONS, TABLES, TEAMS, USERS, id},
 };
 use crate::tests::raw::{Caller, KINDS, escaped};
@@ -51,15 +53,15 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Of any kind, with any of its filters; not longer than so many seconds.
-    pub(super) fn random(random: &mut impl Rng, roles: &[Role], longest: i64) -> Self {
+    /// Of any kind, with any of its filters; of so many days.
+    pub(super) fn random(random: &mut impl Rng, roles: &[Role], days: Range<i64>) -> Self {
         let kind = random.random_range(0..4);
         let (list, table) = KINDS[kind];
         assert_eq!(table, TABLES[kind]);
-        let from = instant(random);
-        let to = from.saturating_add_seconds(seconds(random, 12 * 3600, longest));
+        let length = seconds(random, days.start * 86_400, days.end * 86_400);
+        let (from, to) = range(random, length);
         let mut wanted = Self {
-            caller: caller(random, roles),
+            caller: caller(random, roles, from),
             list,
             table,
             from,
@@ -209,7 +211,7 @@ pub(super) fn assert_same(found: &[Value], expected: &[Value]) {
 }
 
 /// Administrators half of the time, since they see the most.
-fn caller(random: &mut impl Rng, roles: &[Role]) -> Caller {
+fn caller(random: &mut impl Rng, roles: &[Role], from: Timestamp) -> Caller {
     let role = match random.random_bool(0.5) {
         true => Role::Admin,
         false => *roles.choose(random).unwrap(),
@@ -220,7 +222,7 @@ fn caller(random: &mut impl Rng, roles: &[Role]) -> Caller {
     let some = random.random_range(0..=teams.len());
     let some = teams.sample(random, some).copied().collect();
     Caller {
-        organization: some_organization(random),
+        organization: some_organization(random, from),
         user: number(random.random_range(1..=USERS)),
         role,
         teams: random.random_bool(0.7).then_some(some),

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use super::{
-    events::{ORGANIZATIONS, some_organization},
+    events::{ORGANIZATIONS, TO, some_organization},
     made::TABLES,
     year::Asking,
 };
 use crate::{
     operations::stats::PATH,
-    tests::{operations::letter, raw::ask},
+    tests::{operations::letter, raw::ask, world::at},
 };
 
 const REASONS: [&str; 4] = ["invalid", "wrong_key", "bad_framing", "unknown_schema"];
@@ -33,7 +33,7 @@ async fn the_year_is_counted_as_its_raw_rows_are() {
             let reason = REASONS.choose(random).unwrap();
             letter(&sink, whose, minutes, reason, None, random.random_bool(0.3)).await;
         }
-        let organization = some_organization(random);
+        let organization = some_organization(random, at(TO));
         println!("case {case}: {organization}");
         let token = asking.world.token(organization, Role::Admin);
         let (status, answer) = ask(&asking.world, &token, PATH).await;
