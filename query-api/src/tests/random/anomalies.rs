@@ -251,16 +251,17 @@ async fn random_hours_stand_out_as_their_history_of_raw_rows_says() {
     let nothing = Hours::of([].iter());
     let (mut some, mut anomalies, mut more) = (0, 0, 0);
     for case in 0..asking.cases {
-        let length = seconds(random, 2 * 86_400, 31 * 86_400);
+        let length = seconds(random, 5 * 86_400, 31 * 86_400);
         let (start, end) = range(random, length);
         let organization = some_organization(random, start);
-        let team = random.random_range(0..=2 * TEAMS + 1);
-        let team = if team > TEAMS + 1 { 0 } else { team };
+        // Often all teams, seldom one that is not known.
+        let team = random.random_range(1..=TEAMS + 1);
+        let team = if random.random_bool(0.3) { team } else { 0 };
         let only = MEASURES.choose(random).copied();
         let only = only.filter(|_| random.random_bool(0.3));
-        let threshold = random
-            .random_bool(0.7)
-            .then(|| random.random_range(0.2..12.0));
+        // Few leave little out, and more than an answer may tell.
+        let threshold = random.random_range(-3.0..1.5_f64).exp();
+        let threshold = Some(threshold).filter(|_| random.random_bool(0.7));
         let mut path = format!("{PATH}?start_date={start}&end_date={end}");
         for (name, value) in [
             ("team_id", (team > 0).then(|| id(team).to_string())),

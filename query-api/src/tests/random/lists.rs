@@ -22,7 +22,7 @@ async fn random_searches_find_the_rows_that_plain_sql_matches() {
     let asking = Asking::about("searches").await;
     let wanted = |random: &mut StdRng| {
         loop {
-            let wanted = Wanted::random(random, &Role::ALL, 60..365);
+            let wanted = Wanted::random(random, &Role::ALL, 180..365);
             if let Some(wanted) = wanted.searching(random) {
                 return wanted;
             }

@@ -67,8 +67,8 @@ async fn year(seed: u64) -> Arc<Year> {
     let started = std::time::Instant::now();
     events::store(&database, random).await;
     let sink = database.pool(Role::Sink).await;
-    // Some of the last weeks are open.
-    let open = random.random_range(86_400..40 * 86_400);
+    // The last days are open.
+    let open = random.random_range(86_400..20 * 86_400);
     let watermark = at(events::TO).saturating_add_seconds(-open);
     events::say_watermark(&sink, watermark).await;
     println!("a year in {:?}", started.elapsed());
