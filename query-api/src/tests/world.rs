@@ -128,7 +128,8 @@ pub(super) fn session(minutes: Option<u64>, score: Option<f64>, commands: u64) -
 }
 
 pub(super) struct World {
-    pub(super) database: TestDatabase,
+    /// Which several tests may share.
+    pub(super) database: Arc<TestDatabase>,
     pub(super) pool: PgPool,
     pub(super) app: Router,
     pub(super) jwt: JwtConfig,
@@ -194,12 +195,16 @@ impl World {
     }
 
     /// The service with this pool, and without rate limits.
-    pub(super) fn over(database: TestDatabase, pool: PgPool) -> Self {
+    pub(super) fn over(database: impl Into<Arc<TestDatabase>>, pool: PgPool) -> Self {
         Self::limited(database, pool, "0")
     }
 
     /// The service with this pool and at most so many reads in a minute.
-    pub(super) fn limited(database: TestDatabase, pool: PgPool, reads: &str) -> Self {
+    pub(super) fn limited(
+        database: impl Into<Arc<TestDatabase>>,
+        pool: PgPool,
+        reads: &str,
+    ) -> Self {
         Self::set(
             database,
             pool,
@@ -216,7 +221,7 @@ impl World {
     }
 
     fn set(
-        database: TestDatabase,
+        database: impl Into<Arc<TestDatabase>>,
         pool: PgPool,
         settings: &[(&str, &str)],
         shutdown: Shutdown,
@@ -224,7 +229,7 @@ impl World {
         let Service { app, jwt, live, .. } = Service::over(pool.clone(), settings, shutdown);
         Self {
             app,
-            database,
+            database: database.into(),
             pool,
             jwt,
             live,
