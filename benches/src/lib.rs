@@ -1,1 +1,7 @@
-//! Benchmarks of the pipeline's stages; see `benches/stages.rs`. `make bench` runs them.
+//! Side-by-side benchmarks of the pipeline's stages: a `harness` that runs them in pairs and
+//! reports, the `workload` they share, and a module of `stages` for each row of the report.
+//! `make bench` runs them; `benches/stages.rs` has the micro-benchmarks of criterion.
+
+pub mod harness;
+pub mod stages;
+pub mod workload;

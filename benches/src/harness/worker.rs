@@ -1,0 +1,84 @@
+//! Sides that run inside this program do so in a process of their own each time, a worker, so
+//! that neither memory nor caches of one repetition are those of another.
+
+use std::{path::PathBuf, time::Instant};
+
+use super::{Run, process};
+
+/// What a worker is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerArgs {
+    /// Which: a stage and a side, such as `codec-encode-ours`.
+    pub name: String,
+    /// Events of the workload.
+    #[arg(long, default_value_t = 500_000)]
+    pub events: u64,
+    /// Series of the workload.
+    #[arg(long, default_value_t = 1_000)]
+    pub series: u32,
+    /// Seed of the workload.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// A file for the result, to be checked by the caller.
+    #[arg(long)]
+    pub result: Option<PathBuf>,
+}
+
+/// A stopwatch of wall and processor time that can be stopped in between, for work that comes
+/// in pieces whose making must not count.
+#[derive(Debug)]
+pub struct Stopwatch {
+    cpu: f64,
+    wall: f64,
+    input_bytes: u64,
+}
+
+impl Stopwatch {
+    /// At zero. What is resident now is told as `input_bytes`: what the worker holds before
+    /// anything is timed.
+    pub fn new() -> Self {
+        Self {
+            cpu: 0.0,
+            wall: 0.0,
+            input_bytes: process::resident_bytes(),
+        }
+    }
+
+    /// Counts what `work` takes. Processor time is that of this thread, in nanoseconds.
+    pub fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let (cpu, wall) = (thread_cpu_seconds(), Instant::now());
+        let value = work();
+        self.wall += wall.elapsed().as_secs_f64();
+        self.cpu += thread_cpu_seconds() - cpu;
+        value
+    }
+
+    /// As a run of `events`.
+    pub fn run(self, events: u64) -> Run {
+        let mut part = process::CpuClock::own().part("process");
+        part.cpu_seconds = self.cpu;
+        let input_bytes = self.input_bytes as f64;
+        Run {
+            events,
+            seconds: self.wall,
+            parts: vec![part],
+            values: [("input_bytes".to_owned(), input_bytes)].into(),
+        }
+    }
+}
+
+impl Default for Stopwatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The kernel's count of nanoseconds that this thread ran.
+fn thread_cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text
+        .split_whitespace()
+        .next()
+        .and_then(|n| n.parse::<f64>().ok());
+    nanos.unwrap_or(0.0) / 1e9
+}

@@ -1,0 +1,26 @@
+//! The rows of the report, one module each.
+
+mod codec;
+
+use anyhow::bail;
+
+use crate::harness::{Run, Stage, worker::WorkerArgs};
+
+/// All stages, in the order of an event's way.
+pub fn all() -> Vec<Box<dyn Stage>> {
+    vec![Box::new(codec::Codec)]
+}
+
+/// Runs a worker: one side of one comparison, once.
+///
+/// # Errors
+/// If there is none of that name, or it fails.
+pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
+    match args.name.as_str() {
+        "codec-encode-ours" => codec::encode(args, codec::Side::Ours),
+        "codec-encode-peer" => codec::encode(args, codec::Side::Peer),
+        "codec-decode-ours" => codec::decode(args, codec::Side::Ours),
+        "codec-decode-peer" => codec::decode(args, codec::Side::Peer),
+        other => bail!("there is no worker {other}"),
+    }
+}
