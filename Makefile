@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults unit bench bench-sink bench-push fuzz lint deny schemathesis web stack down status reset
+.PHONY: help run test test-faults unit bench bench-full bench-stages bench-sink bench-push fuzz lint deny schemathesis web stack down status reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,13 @@ test-faults: ## every fault at length, which restarts the stack (FAULT_SEED, FAU
 unit: ## the tests that need no stack
 	cargo test --workspace --locked --lib --bins
 
-bench: ## what an event costs in each stage, in one run
+bench: ## the stages side by side with what they are measured against (BENCH_ARGS): bench-results/bench-report.md
+	cargo run --release --package benches --bin bench --locked -- $(BENCH_ARGS)
+
+bench-full: ## the same at length, with 10 million events
+	cargo run --release --package benches --bin bench --locked -- --full $(BENCH_ARGS)
+
+bench-stages: ## what an event costs in each pure stage, by criterion
 	cargo bench --package benches --bench stages --locked
 
 bench-sink: ## the sink against a binary COPY of the same rows, on the real parts

@@ -30,17 +30,17 @@ pub struct WorkerArgs {
 pub struct Stopwatch {
     cpu: f64,
     wall: f64,
-    input_bytes: u64,
+    input_mib: f64,
 }
 
 impl Stopwatch {
-    /// At zero. What is resident now is told as `input_bytes`: what the worker holds before
-    /// anything is timed.
+    /// At zero. What is resident now is told as `input_mib`, in MiB: what the worker holds
+    /// before anything is timed.
     pub fn new() -> Self {
         Self {
             cpu: 0.0,
             wall: 0.0,
-            input_bytes: process::resident_bytes(),
+            input_mib: process::resident_bytes() as f64 / f64::from(1 << 20),
         }
     }
 
@@ -57,12 +57,11 @@ impl Stopwatch {
     pub fn run(self, events: u64) -> Run {
         let mut part = process::CpuClock::own().part("process");
         part.cpu_seconds = self.cpu;
-        let input_bytes = self.input_bytes as f64;
         Run {
             events,
             seconds: self.wall,
             parts: vec![part],
-            values: [("input_bytes".to_owned(), input_bytes)].into(),
+            values: [("input_mib".to_owned(), self.input_mib)].into(),
         }
     }
 }
