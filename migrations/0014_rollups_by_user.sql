@@ -1,6 +1,6 @@
 -- What users did in a day: their rollups of a day without names and histograms, added up by
 -- whoever writes those (docs/decisions/0028). Months of hundreds of users are a dashboard's
--- greatest part, and this is a seventh of the rows, each a quarter as wide.
+-- greatest part, and this is a tenth of the rows, each a quarter as wide.
 --
 -- Code from before does not write it: stop older sinks and jobs first.
 
