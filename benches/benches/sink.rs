@@ -10,6 +10,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use benches::harness::{process::CpuClock, statistics::Spread};
 use platform::{
     database::Role, http::health::Health, lifecycle::Shutdown, test_support::TestDatabase,
 };
@@ -17,7 +18,7 @@ use sink::SinkConfig;
 use sqlx::PgPool;
 
 use support::{
-    cpu::{CpuClock, backends},
+    cpu::backends,
     log::Log,
     tables::{Copied, copy_in, copy_out},
 };
@@ -73,14 +74,14 @@ async fn sinks(log: &Log, count: usize) -> (Run, TestDatabase) {
     let first = reach(&pool, read, 1).await;
     let (began, own) = (Instant::now(), CpuClock::own());
     let before = rows(&pool).await;
-    let server: f64 = backends(&pool).await.iter().map(CpuClock::seconds).sum();
+    let server = backends(&pool).await;
     assert!(
         first < log.events,
         "everything was one batch: take more events"
     );
     reach(&pool, read, log.events).await;
     let seconds = began.elapsed().as_secs_f64();
-    let after: f64 = backends(&pool).await.iter().map(CpuClock::seconds).sum();
+    let after = backends(&pool).await;
     let run = Run {
         rows: rows(&pool).await - before,
         seconds,
@@ -127,11 +128,6 @@ async fn copy(copied: &[Copied]) -> Run {
     }
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 #[tokio::main]
 async fn main() {
     let events = setting("BENCH_EVENTS", 100_000);
@@ -158,10 +154,10 @@ async fn main() {
         ratios.push(sink.rows_per_second() / copy.rows_per_second());
         speeds.push(sink.rows_per_second());
     }
-    let (ratio, speed) = (median(&mut ratios), median(&mut speeds));
+    let (ratio, speed): (Spread, Spread) =
+        (ratios.into_iter().collect(), speeds.into_iter().collect());
     println!(
-        "sink / copy: {ratio:.2} (median; {:.2} to {:.2}); {speed:.0} events/s",
-        ratios[0],
-        ratios[ratios.len() - 1]
+        "sink / copy: {:.2} (median; {:.2} to {:.2}); {:.0} events/s",
+        ratio.median, ratio.min, ratio.max, speed.median
     );
 }

@@ -1,6 +1,6 @@
 //! What users did in a day: the rollups of a day without their names and histograms.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use schemas::{
     Rollup, Timestamp, Usd, Window,
@@ -48,10 +48,7 @@ pub(crate) fn by_user(tables: &[(Window, Vec<RollupRow>)]) -> ByUser {
             user_id: row.series.user_id,
             team_id: row.series.team_id,
         };
-        let tally = match all.entry(key) {
-            Entry::Vacant(entry) => entry.insert(Tally::default()),
-            Entry::Occupied(entry) => entry.into_mut(),
-        };
+        let tally = all.entry(key).or_default();
         tally.add(row.series.kind, &row.rollup);
     }
     all
@@ -59,7 +56,7 @@ pub(crate) fn by_user(tables: &[(Window, Vec<RollupRow>)]) -> ByUser {
 
 impl Tally {
     fn add(&mut self, kind: SeriesKind, rollup: &Rollup) {
-        let errors = rollup.by_status[Status::Error as usize];
+        let errors = rollup.with_status(Status::Error);
         let add = |sum: &mut u64, n: u64| *sum = sum.saturating_add(n);
         match kind {
             SeriesKind::Command => {

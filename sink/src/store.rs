@@ -225,6 +225,11 @@ async fn insert_events(
     })
 }
 
+/// A column of rows, as `unnest` takes it.
+fn column<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
 /// Writes what a batch holds besides events.
 async fn insert_others(
     connection: &mut PgConnection,

@@ -1,9 +1,8 @@
 //! Tables, out and in by binary `COPY`.
 
+use benches::harness::process::CpuClock;
 use futures_util::TryStreamExt;
 use sqlx::{PgConnection, PgPool, postgres::PgPoolCopyExt};
-
-use super::cpu::backend;
 
 const TABLES: [&str; 7] = [
     "command_executions",
@@ -48,7 +47,7 @@ pub(crate) async fn copy_in(pool: &PgPool, all: &[Copied]) -> f64 {
     let connection: &mut PgConnection = &mut transaction;
     let pid = sqlx::query_scalar("select pg_backend_pid()");
     let pid: i32 = pid.fetch_one(&mut *connection).await.expect("it has one");
-    let clock = backend(pid);
+    let clock = CpuClock::of(pid.unsigned_abs());
     for Copied { table, bytes, .. } in all {
         let sql = format!("copy flowmeter.{table} from stdin (format binary)");
         let mut copy = connection.copy_in_raw(&sql).await.expect("it is taken");

@@ -3,6 +3,7 @@
 
 use std::{
     path::Path,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +16,7 @@ use tokio::{
     task::LocalSet,
 };
 
-use super::{Run, process::CpuClock};
+use super::{Run, process::CpuClock, statistics::latencies};
 
 /// What to send.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Run> {
 }
 
 async fn load(plan: &Plan) -> anyhow::Result<Run> {
-    let requests: Vec<Vec<u8>> = plan.paths.iter().map(|path| request(plan, path)).collect();
+    let requests: Rc<[Vec<u8>]> = plan.paths.iter().map(|path| request(plan, path)).collect();
     ensure!(!requests.is_empty(), "there is nothing to ask for");
     let mut streams = Vec::with_capacity(plan.connections);
     for _ in 0..plan.connections {
@@ -64,11 +65,10 @@ async fn load(plan: &Plan) -> anyhow::Result<Run> {
     }
     let (began, clock) = (Instant::now(), CpuClock::own());
     let until = began + Duration::from_secs_f64(plan.seconds);
-    let requests: &'static [Vec<u8>] = requests.leak();
     let tasks: Vec<_> = streams
         .into_iter()
         .enumerate()
-        .map(|(n, stream)| tokio::task::spawn_local(connection(stream, requests, n, until)))
+        .map(|(n, stream)| tokio::task::spawn_local(connection(stream, requests.clone(), n, until)))
         .collect();
     // In microseconds.
     let mut all = Histogram::<u64>::new(3)?;
@@ -79,21 +79,14 @@ async fn load(plan: &Plan) -> anyhow::Result<Run> {
         bytes += done.bytes;
     }
     let seconds = began.elapsed().as_secs_f64();
-    let millis = |quantile: f64| all.value_at_quantile(quantile) as f64 / 1000.0;
+    let mut values = latencies(&all);
+    let kb_an_answer = bytes as f64 / 1000.0 / all.len().max(1) as f64;
+    values.insert("kb_an_answer".to_owned(), kb_an_answer);
     Ok(Run {
         events: all.len(),
         seconds,
         parts: vec![clock.part("load")],
-        values: [
-            ("p50_ms".to_owned(), millis(0.5)),
-            ("p95_ms".to_owned(), millis(0.95)),
-            ("p99_ms".to_owned(), millis(0.99)),
-            (
-                "kb_an_answer".to_owned(),
-                bytes as f64 / 1000.0 / all.len().max(1) as f64,
-            ),
-        ]
-        .into(),
+        values,
     })
 }
 
@@ -112,7 +105,7 @@ struct Done {
 
 async fn connection(
     mut stream: TcpStream,
-    requests: &[Vec<u8>],
+    requests: Rc<[Vec<u8>]>,
     first: usize,
     until: Instant,
 ) -> anyhow::Result<Done> {

@@ -11,6 +11,7 @@ mod outcome;
 pub mod process;
 pub mod report;
 pub mod statistics;
+pub mod token;
 pub mod worker;
 
 pub use self::{

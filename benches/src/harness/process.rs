@@ -1,6 +1,6 @@
 //! Processor time and memory of processes, as Linux tells them in `/proc`.
 
-use std::fs;
+use std::{fmt::Display, fs};
 
 use super::Part;
 
@@ -31,12 +31,17 @@ impl CpuClock {
         Self { process, began }
     }
 
-    /// What it used since, in seconds, to a hundredth; and the peak of its memory since it
+    /// What it used since, in seconds, to a hundredth; 0 if it is gone.
+    pub fn elapsed(&self) -> f64 {
+        (cpu_seconds(&self.process) - self.began).max(0.0)
+    }
+
+    /// The same, and the peak of its memory since it
     /// began. Both are 0 if it is gone.
     pub fn part(&self, name: &str) -> Part {
         Part {
             name: name.to_owned(),
-            cpu_seconds: (cpu_seconds(&self.process) - self.began).max(0.0),
+            cpu_seconds: self.elapsed(),
             peak_bytes: status_bytes(&self.process, "VmHWM:"),
         }
     }
@@ -47,8 +52,9 @@ pub fn resident_bytes() -> u64 {
     status_bytes("self", "VmRSS:")
 }
 
-/// User and system time of all threads, ended ones as well, and not of child processes.
-fn cpu_seconds(process: &str) -> f64 {
+/// User and system time in seconds of all threads of a process since it began, ended ones as
+/// well, and not of child processes; 0 if it is none of this machine.
+pub fn cpu_seconds(process: impl Display) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name in parentheses may hold anything; utime and stime are the 12th and 13th after it.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);

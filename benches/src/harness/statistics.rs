@@ -1,5 +1,8 @@
 //! Median and extremes of a few repetitions.
 
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 /// The median and the extremes. Five repetitions are too few for a deviation to mean much.
@@ -31,9 +34,31 @@ impl FromIterator<f64> for Spread {
     }
 }
 
+/// `p50_ms`, `p95_ms` and `p99_ms` of latencies in microseconds: values of a [`super::Run`].
+pub fn latencies(micros: &Histogram<u64>) -> BTreeMap<String, f64> {
+    let named = |(name, quantile): (&str, f64)| {
+        let millis = micros.value_at_quantile(quantile) as f64 / 1000.0;
+        (name.to_owned(), millis)
+    };
+    [("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99)]
+        .into_iter()
+        .map(named)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn latencies_are_told_in_milliseconds() {
+        let mut micros = Histogram::new(3).unwrap();
+        (1..=100).for_each(|n| micros.record(n * 1000).unwrap());
+        let told: Vec<(String, f64)> = latencies(&micros).into_iter().collect();
+        let near = |(name, millis): &(String, f64)| format!("{name} {millis:.0}");
+        let told: Vec<String> = told.iter().map(near).collect();
+        assert_eq!(told, ["p50_ms 50", "p95_ms 95", "p99_ms 99"]);
+    }
 
     #[test]
     fn the_median_is_in_the_middle() {

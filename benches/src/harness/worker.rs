@@ -19,9 +19,6 @@ pub struct WorkerArgs {
     /// Seed of the workload.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// A file for the result, to be checked by the caller.
-    #[arg(long)]
-    pub result: Option<PathBuf>,
     /// A file that says what to load a server with.
     #[arg(long)]
     pub plan: Option<PathBuf>,

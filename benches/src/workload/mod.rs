@@ -23,7 +23,6 @@ use schemas::{
     event::{CommandExecution, Status},
 };
 use serde::Serialize;
-use serde_json::value::RawValue;
 use uuid::{Builder, Uuid};
 
 use self::{random::SplitMix64, series::Series, zipf::Zipf};
@@ -163,7 +162,6 @@ impl Workload {
             command_name: &command.command_name,
             execution_time_ms: command.execution_time_ms,
             status: command.status.as_str(),
-            command_args: None,
             error_message: command.error_message.as_deref(),
         };
         serde_json::to_string(&posted).expect("it is always JSON")
@@ -180,8 +178,6 @@ struct Posted<'a> {
     command_name: &'a str,
     execution_time_ms: i64,
     status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command_args: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_message: Option<&'a str>,
 }
@@ -203,6 +199,8 @@ mod tests {
         EventKind, Timestamp,
         event::{JsonDefaults, ValidationContext},
     };
+
+    use serde_json::value::RawValue;
 
     use super::*;
 

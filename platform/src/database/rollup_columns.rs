@@ -155,7 +155,8 @@ fn decimal(units: i128) -> String {
     Usd::from_units(units.clamp(-MOST_UNITS, MOST_UNITS)).to_string()
 }
 
-fn signed(number: u64) -> i64 {
+/// A count as `bigint` has it: one that it could not hold stays at its end.
+pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

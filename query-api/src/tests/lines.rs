@@ -5,6 +5,16 @@ use serde_json::Value;
 
 use super::world::at;
 
+/// What has a trend, and what an hour may stand out by.
+pub(super) const MEASURES: [&str; 6] = [
+    "commands",
+    "error_rate",
+    "p95_ms",
+    "agents",
+    "tokens",
+    "cost_usd",
+];
+
 /// The measures, and where each is in a bucket or a range.
 fn measure(name: &str, of: &Value) -> Option<f64> {
     let number = |pointer: &str| of.pointer(pointer).and_then(Value::as_f64);
@@ -55,15 +65,7 @@ pub(super) fn check_trends(answer: &Value) {
         .iter()
         .map(|trend| trend["measure"].as_str().unwrap())
         .collect();
-    let all = [
-        "commands",
-        "error_rate",
-        "p95_ms",
-        "agents",
-        "tokens",
-        "cost_usd",
-    ];
-    assert_eq!(names, all);
+    assert_eq!(names, MEASURES);
     let start = at(answer["start_date"].as_str().unwrap()).micros();
     for trend in trends {
         let name = trend["measure"].as_str().unwrap();

@@ -7,7 +7,7 @@ use schemas::{EventKind, Window};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::{Erase, Rows};
-use crate::store::StoreError;
+use crate::store::{StoreError, by_user};
 
 /// The day after.
 pub(super) fn next(day: DateTime<Utc>) -> DateTime<Utc> {
@@ -26,7 +26,7 @@ pub(super) fn rollup_tables() -> impl Iterator<Item = (String, &'static str)> {
     Window::ALL
         .into_iter()
         .map(|window| (format!("rollups_{window}"), "bucket_start"))
-        .chain([("rollups_1d_by_user".to_owned(), "bucket_start")])
+        .chain([(by_user::TABLE.to_owned(), "bucket_start")])
 }
 
 /// The days (UTC) that any table has rows of the user from, oldest first.

@@ -29,6 +29,24 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// Takes note of a row that should be there, which is stored (`Some`: as it should be, or
+    /// not) or missing. Gives whether it is to be written.
+    fn note(&mut self, stored: Option<bool>) -> bool {
+        self.compared += 1;
+        match stored {
+            None => self.missing += 1,
+            Some(true) => return false,
+            Some(false) => self.wrong += 1,
+        }
+        true
+    }
+
+    /// Takes note of stored rows that should not be there.
+    fn note_surplus(&mut self, rows: usize) {
+        self.compared += rows as u64;
+        self.surplus += rows as u64;
+    }
+
     /// Whether all are as they should be.
     pub fn is_none(&self) -> bool {
         self.missing + self.wrong + self.surplus == 0
@@ -115,10 +133,7 @@ impl Changes {
         rows: Vec<RollupRow>,
         mut stored: Stored,
     ) -> Difference {
-        let mut difference = Difference {
-            compared: rows.len() as u64,
-            ..Difference::default()
-        };
+        let mut difference = Difference::default();
         let mut write = Vec::new();
         for row in rows {
             let key = (
@@ -126,21 +141,16 @@ impl Changes {
                 row.bucket_start.into(),
                 row.series_id,
             );
-            match stored.remove(&key) {
-                None => difference.missing += 1,
-                // As the table would hold it, whose columns end somewhere.
-                Some(Some(found))
-                    if RollupColumns::of(&row.rollup) == RollupColumns::of(&found) =>
-                {
-                    continue;
-                }
-                Some(_) => difference.wrong += 1,
+            // As the table would hold it, whose columns end somewhere.
+            let as_wanted =
+                |found: Rollup| RollupColumns::of(&row.rollup) == RollupColumns::of(&found);
+            let found = stored.remove(&key);
+            if difference.note(found.map(|found| found.is_some_and(as_wanted))) {
+                write.push(row);
             }
-            write.push(row);
         }
         let delete: Vec<Key> = stored.into_keys().collect();
-        difference.surplus = delete.len() as u64;
-        difference.compared += difference.surplus;
+        difference.note_surplus(delete.len());
         if !write.is_empty() || !delete.is_empty() {
             self.changes.push(Change {
                 window,
@@ -160,19 +170,11 @@ impl Changes {
         rows: ByUser,
     ) -> Result<Difference, StoreError> {
         let mut stored = by_user::stored(connection, self.organization_id, from, to).await?;
-        let mut difference = Difference {
-            compared: rows.len() as u64,
-            ..Difference::default()
-        };
+        let mut difference = Difference::default();
         for (key, tally) in &rows {
-            match stored.remove(key) {
-                None => difference.missing += 1,
-                Some(found) if found == Some(*tally) => {}
-                Some(_) => difference.wrong += 1,
-            }
+            difference.note(stored.remove(key).map(|found| found == Some(*tally)));
         }
-        difference.surplus = stored.len() as u64;
-        difference.compared += difference.surplus;
+        difference.note_surplus(stored.len());
         if !difference.is_none() {
             self.users = Some((from, to, rows));
         }

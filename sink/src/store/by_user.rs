@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use platform::database::rollup_columns::signed;
 use schemas::Timestamp;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::{ROWS_PER_STATEMENT, StoreError};
+use super::{ROWS_PER_STATEMENT, StoreError, column};
 use crate::by_user::{ByUser, Tally, UserDay};
 
-/// The table's name in reports.
-pub(super) const TABLE: &str = "rollups_1d_by_user";
+/// The table.
+pub(crate) const TABLE: &str = "rollups_1d_by_user";
 
 const ADD: &str = "\
     insert into flowmeter.rollups_1d_by_user as t \
@@ -41,9 +42,6 @@ const DELETE: &str = "delete from flowmeter.rollups_1d_by_user \
 pub(crate) async fn add(connection: &mut PgConnection, rows: &ByUser) -> Result<(), StoreError> {
     let rows: Vec<_> = rows.iter().collect();
     for rows in rows.chunks(ROWS_PER_STATEMENT) {
-        fn column<S: Copy, T>(of: &[S], value: impl Fn(S) -> T) -> Vec<T> {
-            of.iter().copied().map(value).collect()
-        }
         let count = |value: fn(&Tally) -> u64| column(rows, |(_, tally)| signed(value(tally)));
         sqlx::query(ADD)
             .bind(column(rows, |(key, _)| key.organization_id))
@@ -136,11 +134,6 @@ impl Stored {
             cost: self.cost_usd.parse().ok()?,
         })
     }
-}
-
-/// As the column has it: a number that it could not hold stays at its end.
-fn signed(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 fn corrupt() -> StoreError {

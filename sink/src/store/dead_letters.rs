@@ -6,7 +6,7 @@ use schemas::dead_letter::{DeadLetter, Reason, Replayed};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::ROWS_PER_STATEMENT;
+use super::{ROWS_PER_STATEMENT, column};
 
 /// A refused record, whole.
 #[derive(Debug)]
@@ -61,10 +61,6 @@ const MARK: &str = "
     where d.source_topic = r.a and d.source_partition = r.b and d.source_offset = r.c
       and d.dead_letter_partition = r.d and d.dead_letter_offset = r.e
       and d.replayed_at is null";
-
-fn column<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
-    rows.iter().map(of).collect()
-}
 
 /// Inserts them.
 pub(super) async fn insert(

@@ -6,7 +6,7 @@ use schemas::{Rollup, Window};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{ROWS_PER_STATEMENT, StoreError};
+use super::{ROWS_PER_STATEMENT, StoreError, column};
 use crate::expand::RollupRow;
 
 /// Names our advisory locks apart from those of others in the same database.
@@ -196,9 +196,6 @@ async fn upsert(
     );
     let keys = Keys::of(rows);
     let measures: Vec<RollupColumns> = sums.iter().map(RollupColumns::of).collect();
-    fn column<'a, S, T>(of: &'a [S], value: impl Fn(&'a S) -> T) -> Vec<T> {
-        of.iter().map(value).collect()
-    }
     sqlx::query(AssertSqlSafe(sql))
         .bind(keys.organizations)
         .bind(keys.scopes)

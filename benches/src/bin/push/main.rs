@@ -14,12 +14,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use benches::harness::token;
 use clap::Parser;
 use hdrhistogram::Histogram;
-use platform::{
-    auth::{Identity, Role, issue},
-    config::{Env, JwtConfig},
-};
+use platform::config::{Env, JwtConfig};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep_until};
 use uuid::Uuid;
@@ -66,13 +64,7 @@ async fn main() -> anyhow::Result<()> {
     let mut env = Env::from_process();
     let jwt = JwtConfig::from_env(&mut env);
     env.finish()?;
-    let identity = Identity {
-        user_id: Uuid::new_v4(),
-        organization_id: Uuid::new_v4(),
-        role: Role::Admin,
-        team_ids: None,
-    };
-    let token = issue(&jwt, &identity, Duration::from_secs(3600))?;
+    let token = token::of_admin(&jwt, Uuid::new_v4())?;
     let (probes, moments) = (Uuid::new_v4(), Shared::default());
     let watching = watch::start(&args.url, &token, probes, moments.clone()).await?;
     let batches = post(&args, &token, probes, &moments).await?;

@@ -88,11 +88,7 @@ async fn main() -> anyhow::Result<()> {
         .await
         .context("days of users")?;
     let tables = EventKind::ALL.map(EventKind::plural).map(str::to_owned);
-    for table in tables
-        .into_iter()
-        .chain(rollups::tables())
-        .chain(["rollups_1d_by_user".to_owned()])
-    {
+    for table in tables.into_iter().chain(rollups::tables()) {
         let analyze = AssertSqlSafe(format!("analyze flowmeter.{table}"));
         sqlx::raw_sql(analyze)
             .execute(&mut *connection)

@@ -24,6 +24,7 @@ pub(crate) fn tables() -> impl Iterator<Item = String> {
     WINDOWS
         .into_iter()
         .map(|window| format!("rollups_{window}"))
+        .chain(["rollups_1d_by_user".to_owned()])
 }
 
 /// What events add up to.

@@ -26,64 +26,34 @@ pub(super) struct Query {
 /// Aggregates of four shapes, and a list.
 pub(super) fn mix() -> Vec<Query> {
     vec![
-        aggregate(
-            "hours of a week",
-            "1h",
-            "none",
-            "organization",
-            "null::uuid",
-            "null::text",
-            "2026-03-24",
-        ),
-        aggregate(
-            "teams of a week",
-            "1d",
-            "team",
-            "team",
-            "team_id",
-            "null::text",
-            "2026-03-24",
-        ),
-        aggregate(
-            "commands of 30 days",
-            "1d",
-            "command",
-            "organization",
-            "null::uuid",
-            "name collate \"C\"",
-            "2026-03-01",
-        ),
-        aggregate(
-            "models of 30 days",
-            "1d",
-            "model",
-            "organization",
-            "null::uuid",
-            "model collate \"C\"",
-            "2026-03-01",
-        ),
+        aggregate("hours of a week", "1h", "none", "2026-03-24"),
+        aggregate("teams of a week", "1d", "team", "2026-03-24"),
+        aggregate("commands of 30 days", "1d", "command", "2026-03-01"),
+        aggregate("models of 30 days", "1d", "model", "2026-03-01"),
         list(),
     ]
 }
 
-fn aggregate(
-    name: &'static str,
-    window: &str,
-    group_by: &str,
-    scope: &str,
-    key_id: &str,
-    key_name: &str,
-    from: &str,
-) -> Query {
-    let kind = match group_by {
-        "command" => " and kind = 'command'",
-        "model" => " and kind = 'agent'",
-        _ => "",
+fn aggregate(name: &'static str, window: &str, group_by: &str, from: &str) -> Query {
+    let (scope, kind) = match group_by {
+        "team" => ("team", ""),
+        "command" => ("organization", " and kind = 'command'"),
+        "model" => ("organization", " and kind = 'agent'"),
+        _ => ("organization", ""),
     };
-    let order = match group_by {
-        "none" => "bucket",
-        "team" => "bucket, key_id nulls last",
-        _ => "bucket, key_name nulls last",
+    let (key_id, key_name, order) = match group_by {
+        "team" => ("team_id", "null::text", "bucket, key_id nulls last"),
+        "command" => (
+            "null::uuid",
+            "name collate \"C\"",
+            "bucket, key_name nulls last",
+        ),
+        "model" => (
+            "null::uuid",
+            "model collate \"C\"",
+            "bucket, key_name nulls last",
+        ),
+        _ => ("null::uuid", "null::text", "bucket"),
     };
     let rows = format!(
         "from tenant.rollups_{window} where scope = '{scope}' \
@@ -129,7 +99,7 @@ fn list() -> Query {
 impl Query {
     /// The transaction as `pgbench` is to run it. `rows` is how many its cursor has.
     pub(super) fn script(&self, rows: i64) -> String {
-        let fetches = "fetch forward 2000 from c;\n".repeat(self.fetches(rows));
+        let fetches = format!("fetch forward {FETCH} from c;\n").repeat(fetches(rows));
         format!(
             "begin isolation level repeatable read read only;\n{}\
              select version, watermark_version from tenant.organization_version;\n\
@@ -140,15 +110,15 @@ impl Query {
         )
     }
 
-    /// As many as the query API needs to see the end.
-    fn fetches(&self, rows: i64) -> usize {
-        usize::try_from(rows / FETCH + 1).unwrap_or(1)
-    }
-
     /// How many rows the cursor has.
     pub(super) fn count(&self) -> String {
         format!("select count(*) from ({}) rows", self.select)
     }
+}
+
+/// As many as the query API needs to see the end of so many rows.
+fn fetches(rows: i64) -> usize {
+    usize::try_from(rows / FETCH + 1).unwrap_or(1)
 }
 
 /// Makes the views show the organization.

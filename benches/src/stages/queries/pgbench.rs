@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use hdrhistogram::Histogram;
 
-use crate::harness::{Context, Run, pinned};
+use crate::harness::{Context, Run, pinned, statistics::latencies};
 
 /// Scripts that are run in turns, by chance, each as often as the others.
 pub(super) struct Pgbench {
@@ -84,17 +84,11 @@ impl Pgbench {
             fs::remove_file(path)?;
         }
         ensure!(!all.is_empty(), "pgbench did nothing");
-        let millis = |quantile: f64| all.value_at_quantile(quantile) as f64 / 1000.0;
         Ok(Run {
             events: all.len(),
             seconds,
             parts: Vec::new(),
-            values: [
-                ("p50_ms".to_owned(), millis(0.5)),
-                ("p95_ms".to_owned(), millis(0.95)),
-                ("p99_ms".to_owned(), millis(0.99)),
-            ]
-            .into(),
+            values: latencies(&all),
         })
     }
 }

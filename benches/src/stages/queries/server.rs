@@ -9,15 +9,13 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use platform::{
-    auth::{Identity, Role, issue},
     config::{Env, JwtConfig},
     database,
     test_support::{TestDatabase, TestTopics},
 };
-use uuid::Uuid;
 
 use super::mix;
-use crate::harness::{Context, http_load, pinned, process::CpuClock};
+use crate::harness::{Context, http_load, pinned, process::CpuClock, token};
 
 /// Of this run; nobody else can reach the server but by this machine.
 const SECRET: &str = "a secret of the benchmark, of no worth elsewhere";
@@ -94,7 +92,7 @@ impl Year {
         let mut server = Server {
             child: command.spawn().context("the query API cannot be started")?,
             address: format!("127.0.0.1:{port}"),
-            token: token()?,
+            token: bearer()?,
         };
         server.until_ready()?;
         Ok(server)
@@ -179,15 +177,9 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn token() -> anyhow::Result<String> {
+fn bearer() -> anyhow::Result<String> {
     let mut env = Env::from_pairs([("JWT_SECRET", SECRET)]);
     let jwt = JwtConfig::from_env(&mut env);
     env.finish()?;
-    let identity = Identity {
-        user_id: Uuid::new_v4(),
-        organization_id: mix::ORGANIZATION,
-        role: Role::Admin,
-        team_ids: None,
-    };
-    issue(&jwt, &identity, Duration::from_secs(86_400))
+    token::of_admin(&jwt, mix::ORGANIZATION)
 }

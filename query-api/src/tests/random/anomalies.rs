@@ -20,6 +20,7 @@ use super::{
 use crate::{
     anomalies::PATH,
     tests::{
+        lines::MEASURES,
         raw::ask,
         world::{Fact, at},
     },
@@ -27,14 +28,6 @@ use crate::{
 
 const HOUR: i64 = 3_600_000_000;
 const WEEK: i64 = 7 * 24 * HOUR;
-const MEASURES: [&str; 6] = [
-    "commands",
-    "error_rate",
-    "p95_ms",
-    "agents",
-    "tokens",
-    "cost_usd",
-];
 
 /// What the measures are in each hour that has any event.
 pub(super) struct Hours {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rand::{RngExt, seq::IndexedRandom};
+use schemas::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     dashboard::{Query, TimeRange},
-    tests::dashboard::check,
+    tests::{counted::within, dashboard::check},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,14 +57,8 @@ async fn random_dashboards_are_what_the_events_of_the_year_give() {
         let found = check(&asking.world, organization, some, &query, asking.watermark).await;
         full += u64::from(found["overview"]["current"]["commands"]["count"] != 0);
 
-        let hours = Hours::of(all.iter().filter(|fact| {
-            let is = |ids: &Option<Vec<_>>, id: Option<_>| {
-                ids.as_ref()
-                    .is_none_or(|ids| id.is_some_and(|id| ids.contains(&id)))
-            };
-            is(&query.filter.user_ids, fact.series.user_id)
-                && is(&query.filter.team_ids, fact.series.team_id)
-        }));
+        let meant = within(all, &query, Timestamp::MIN, Timestamp::MAX);
+        let hours = Hours::of(meant.into_iter());
         let day_before = now.saturating_add_seconds(-86_400);
         let Judged { mut found_all, .. } =
             hours.judge((day_before, now), asking.watermark, None, 3.5);

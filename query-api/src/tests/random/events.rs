@@ -45,9 +45,6 @@ const BURSTS: i64 = 25;
 const HOUR: i64 = 3_600_000_000;
 const DAY: i64 = 24 * HOUR;
 
-/// What is special of one event of a kind.
-type Made<R> = fn(&mut R, Timestamp) -> Value;
-
 /// Writes the events of the year, and their rollups by the sink's own code: what `flowmeter
 /// rebuild` runs, since events that come by Kafka would have to be sent in a year's order.
 pub(super) async fn store<R: Rng>(database: &TestDatabase, random: &mut R) {
@@ -63,7 +60,7 @@ pub(super) async fn store<R: Rng>(database: &TestDatabase, random: &mut R) {
             .await
             .unwrap();
     }
-    let kinds: [(usize, Made<R>); 4] = [
+    let kinds: [(usize, made::Own<R>); 4] = [
         (4500, made::command),
         (2400, made::agent),
         (1100, made::metric),
@@ -75,11 +72,7 @@ pub(super) async fn store<R: Rng>(database: &TestDatabase, random: &mut R) {
         for n in 0..many {
             let at = when(random);
             let organization = organization_at(at, random);
-            let mut row = made::common(random, organization, at, n);
-            let Value::Object(own) = make(random, at) else {
-                unreachable!("each makes an object")
-            };
-            row.as_object_mut().unwrap().extend(own);
+            let mut row = made::event(random, make, organization, at, n);
             // Some were sent again much later, and so are there twice.
             if let Some(last) = rows.last().filter(|_| random.random_bool(0.02)) {
                 for name in ["event_id", "timestamp", "organization_id"] {

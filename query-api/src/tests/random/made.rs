@@ -58,8 +58,27 @@ fn one_of(random: &mut impl Rng, many: u128) -> Option<Uuid> {
     (n > 0).then(|| id(n))
 }
 
-/// What every event has; `n` counts those of a kind.
-pub(super) fn common(random: &mut impl Rng, organization: Uuid, at: Timestamp, n: usize) -> Value {
+/// What is special of one event of a kind.
+pub(super) type Own<R> = fn(&mut R, Timestamp) -> Value;
+
+/// A whole event, as a row; `n` counts those of a kind.
+pub(super) fn event<R: Rng>(
+    random: &mut R,
+    own: Own<R>,
+    organization: Uuid,
+    at: Timestamp,
+    n: usize,
+) -> Value {
+    let mut row = common(random, organization, at, n);
+    let Value::Object(own) = own(random, at) else {
+        unreachable!("each makes an object")
+    };
+    row.as_object_mut().unwrap().extend(own);
+    row
+}
+
+/// What every event has.
+fn common(random: &mut impl Rng, organization: Uuid, at: Timestamp, n: usize) -> Value {
     let user = random.random_range(1..=USERS);
     let team = one_of(random, TEAMS).filter(|_| !TEAMLESS.contains(&user));
     json!({

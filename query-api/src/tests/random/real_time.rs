@@ -3,7 +3,6 @@
 use platform::{auth::Role, clock, database};
 use rand::{Rng, RngExt, seq::IndexedRandom};
 use schemas::{EventKind, Timestamp, Watermarks, Window};
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -98,18 +97,12 @@ async fn random_open_windows_are_what_their_raw_rows_say() {
 
 /// Events of the last day, most of them of the last minutes and some of the next.
 async fn store<R: Rng>(sink: &sqlx::PgPool, random: &mut R, now: Timestamp) {
-    let kinds: [fn(&mut R, Timestamp) -> Value; 4] =
-        [made::command, made::agent, made::metric, made::session];
+    let kinds: [made::Own<R>; 4] = [made::command, made::agent, made::metric, made::session];
     for (table, make) in made::TABLES.into_iter().zip(kinds) {
         let rows = (0..200).map(|n| {
             let ago = seconds(random, 1, 30 * 3600) - 240;
             let at = now.saturating_add_seconds(-ago);
-            let mut row = made::common(random, ORGANIZATION, at, n);
-            let Value::Object(own) = make(random, at) else {
-                unreachable!("each makes an object")
-            };
-            row.as_object_mut().unwrap().extend(own);
-            row
+            made::event(random, make, ORGANIZATION, at, n)
         });
         insert(sink, table, rows.collect()).await;
     }
