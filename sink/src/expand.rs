@@ -7,7 +7,7 @@ use std::{
 
 use schemas::{
     Rollup, Timestamp, Window,
-    rollup::{Scope, Series},
+    rollup::{Scope, Series, SumKey},
 };
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ impl RollupRow {
 /// finer one's, so that each step has fewer rows to go through than the one before.
 pub(crate) fn expand(
     windows: &[Window],
-    deltas: HashMap<(Uuid, Timestamp, Series), Rollup>,
+    deltas: impl IntoIterator<Item = (SumKey, Rollup)>,
 ) -> Vec<(Window, Vec<RollupRow>)> {
     let Some(&shortest) = windows.first() else {
         return Vec::new();

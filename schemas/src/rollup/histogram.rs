@@ -37,11 +37,7 @@ pub struct MalformedHistogram;
 impl Histogram {
     /// Counts one value in milliseconds. Beyond the last bucket it counts in the last.
     pub fn add(&mut self, value: u64) {
-        let slot = match value {
-            0 => 0,
-            _ => 1 + BOUNDS.partition_point(|b| *b < value).min(BOUNDS.len() - 1),
-        };
-        self.add_to(slot as u16, 1);
+        self.add_to(slot_of(value), 1);
     }
 
     /// Adds the counts of `other`.
@@ -109,6 +105,22 @@ impl Histogram {
     }
 }
 
+/// The slot that counts a value in milliseconds. Every eighth bound is a power of two, so only
+/// the eight buckets between two of these are searched.
+fn slot_of(value: u64) -> u16 {
+    if value <= 1 {
+        return value as u16;
+    }
+    // 2^exponent is below the value, and 2^(exponent + 1) is not.
+    let exponent = (value - 1).ilog2();
+    if exponent >= MAX_EXPONENT {
+        return BOUNDS.len() as u16;
+    }
+    let first = exponent as usize * 8 + 1;
+    let within = BOUNDS[first..first + 8].partition_point(|bound| *bound < value);
+    (1 + first + within) as u16
+}
+
 /// The number nearest, by ratio, to all whole numbers of a slot.
 fn estimate(slot: u16) -> f64 {
     let Some(bucket) = usize::from(slot).checked_sub(1) else {
@@ -163,6 +175,19 @@ mod tests {
             assert!((x - x.round()).abs() > 1e-6, "{i}");
         }
         assert_eq!(BOUNDS[8..=16], [2, 2, 2, 2, 2, 3, 3, 3, 4]);
+    }
+
+    #[test]
+    fn a_slot_is_the_first_whose_bound_is_not_below() {
+        let near = |bound: &u64| [bound - 1, *bound, bound + 1];
+        let far = [u64::MAX, u64::MAX - 1, 1 << 40];
+        for value in BOUNDS.iter().flat_map(near).chain(far).chain(0..5_000) {
+            let plain = match value {
+                0 => 0,
+                _ => 1 + BOUNDS.partition_point(|b| *b < value).min(BOUNDS.len() - 1),
+            };
+            assert_eq!(usize::from(slot_of(value)), plain, "{value}");
+        }
     }
 
     #[test]
