@@ -1,6 +1,7 @@
 //! The rows of the report, one module each.
 
 mod codec;
+mod windows;
 
 use anyhow::bail;
 
@@ -8,7 +9,7 @@ use crate::harness::{Run, Stage, worker::WorkerArgs};
 
 /// All stages, in the order of an event's way.
 pub fn all() -> Vec<Box<dyn Stage>> {
-    vec![Box::new(codec::Codec)]
+    vec![Box::new(codec::Codec), Box::new(windows::Windows)]
 }
 
 /// Runs a worker: one side of one comparison, once.
@@ -21,6 +22,7 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
         "codec-encode-peer" => codec::encode(args, codec::Side::Peer),
         "codec-decode-ours" => codec::decode(args, codec::Side::Ours),
         "codec-decode-peer" => codec::decode(args, codec::Side::Peer),
+        "windows-ours" => windows::ours(args),
         other => bail!("there is no worker {other}"),
     }
 }
