@@ -18,10 +18,10 @@ unit: ## the tests that need no stack
 	cargo test --workspace --locked --lib --bins
 
 bench: ## the stages side by side with what they are measured against (BENCH_ARGS): bench-results/bench-report.md
-	cargo run --release --package benches --bin bench --locked -- $(BENCH_ARGS)
+	@scripts/bench $(BENCH_ARGS)
 
 bench-full: ## the same at length, with 10 million events
-	cargo run --release --package benches --bin bench --locked -- --full $(BENCH_ARGS)
+	@scripts/bench --full $(BENCH_ARGS)
 
 bench-stages: ## what an event costs in each pure stage, by criterion
 	cargo bench --package benches --bench stages --locked

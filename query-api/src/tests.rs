@@ -9,6 +9,7 @@ mod export_limits;
 mod export_size;
 mod exports;
 mod failures;
+mod lines;
 mod lists;
 mod live;
 mod live_streams;

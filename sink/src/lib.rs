@@ -7,6 +7,7 @@
 //! are forgotten, and the next one reads them again from the cursors.
 
 mod batch;
+mod by_user;
 mod config;
 mod cursors;
 mod decode;

@@ -27,6 +27,7 @@ use uuid::Uuid;
 pub use self::compare::Difference;
 use crate::{
     SinkConfig,
+    by_user::by_user,
     erase::residual,
     expand::expand,
     store::{StoreError, rollups},
@@ -312,6 +313,7 @@ impl Recomputed<'_> {
             ..Compared::default()
         };
         let tables = residual::add(self.windows, expand(self.windows, sums), erased);
+        let users = by_user(&tables);
         for (window, rows) in tables {
             let stored = compare::stored(
                 &mut *connection,
@@ -323,6 +325,11 @@ impl Recomputed<'_> {
             .await?;
             let difference = changes.compare(window, rows, stored);
             compared.windows.insert(window, difference);
+        }
+        if let Some(days) = compared.windows.get_mut(&Window::D1) {
+            *days += changes
+                .compare_users(&mut *connection, self.from, self.to, users)
+                .await?;
         }
         Ok((compared, changes))
     }

@@ -1,5 +1,6 @@
 //! The database's side: one transaction per batch.
 
+pub(crate) mod by_user;
 mod cursors;
 mod dead_letters;
 mod events;
@@ -213,6 +214,9 @@ async fn insert_events(
         for (window, rows) in tables {
             written.insert(format!("rollups_{window}"), rows.len());
         }
+        let users = crate::by_user::by_user(tables);
+        by_user::add(&mut *connection, &users).await?;
+        written.insert(by_user::TABLE.to_owned(), users.len());
         Ok(written)
     };
     insert.await.map_err(|error| match error {

@@ -5,6 +5,7 @@
 //! comparisons, bounds of absolute values, and the peers that could not be compared.
 
 mod context;
+pub mod http_load;
 pub mod machine;
 mod outcome;
 pub mod process;

@@ -22,6 +22,9 @@ pub struct WorkerArgs {
     /// A file for the result, to be checked by the caller.
     #[arg(long)]
     pub result: Option<PathBuf>,
+    /// A file that says what to load a server with.
+    #[arg(long)]
+    pub plan: Option<PathBuf>,
 }
 
 /// A stopwatch of wall and processor time that can be stopped in between, for work that comes

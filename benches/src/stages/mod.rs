@@ -1,15 +1,20 @@
 //! The rows of the report, one module each.
 
 mod codec;
+mod queries;
 mod windows;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
-use crate::harness::{Run, Stage, worker::WorkerArgs};
+use crate::harness::{Run, Stage, http_load, worker::WorkerArgs};
 
 /// All stages, in the order of an event's way.
 pub fn all() -> Vec<Box<dyn Stage>> {
-    vec![Box::new(codec::Codec), Box::new(windows::Windows)]
+    vec![
+        Box::new(codec::Codec),
+        Box::new(windows::Windows),
+        Box::new(queries::Queries),
+    ]
 }
 
 /// Runs a worker: one side of one comparison, once.
@@ -23,6 +28,7 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
         "codec-decode-ours" => codec::decode(args, codec::Side::Ours),
         "codec-decode-peer" => codec::decode(args, codec::Side::Peer),
         "windows-ours" => windows::ours(args),
+        "http-load" => http_load::run_file(args.plan.as_ref().context("--plan is missing")?),
         other => bail!("there is no worker {other}"),
     }
 }

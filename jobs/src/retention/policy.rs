@@ -15,7 +15,7 @@ const RAW: [&str; 4] = [
 ];
 
 /// What expires. Raw rows come first: rollups must outlive them.
-pub(super) const TABLES: [&str; 10] = [
+pub(super) const TABLES: [&str; 11] = [
     RAW[0],
     RAW[1],
     RAW[2],
@@ -25,6 +25,7 @@ pub(super) const TABLES: [&str; 10] = [
     "rollups_15m",
     "rollups_1h",
     "rollups_1d",
+    "rollups_1d_by_user",
     "dead_letters",
 ];
 
@@ -62,7 +63,7 @@ impl RetentionConfig {
     fn days(&self, table: &str) -> u32 {
         match table {
             "rollups_1m" | "rollups_5m" | "rollups_15m" => self.fine,
-            "rollups_1h" | "rollups_1d" => self.coarse,
+            "rollups_1h" | "rollups_1d" | "rollups_1d_by_user" => self.coarse,
             "dead_letters" => self.dead_letters,
             _ => self.raw,
         }

@@ -46,7 +46,7 @@ mod tests {
         let tables: Vec<String> = sqlx::query_scalar(
             "select hypertable_name::text from timescaledb_information.hypertables \
              where hypertable_schema = 'flowmeter' \
-               and hypertable_name not in ('dead_letters', 'erased_rollups') order by 1",
+               and hypertable_name not in ('dead_letters', 'erased_rollups', 'rollups_1d_by_user') order by 1",
         )
         .fetch_all(&owner)
         .await

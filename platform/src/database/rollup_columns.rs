@@ -11,6 +11,20 @@ pub const SELECTED: &str = "event_count, success_count, error_count, timeout_cou
     input_tokens::text, output_tokens::text, cost_usd::text, value_sum::text, value_min, value_max, \
     value_count, commands_executed::text";
 
+/// What the rows of `rollups_1d_by_user` are, by the rollups that they follow from: for tools
+/// that write rollups by other ways than the sink, and for whoever compares.
+pub const BY_USER: &str = "\
+    select organization_id, bucket_start, user_id, team_id, \
+        coalesce(sum(event_count) filter (where kind = 'command'), 0)::bigint as command_count, \
+        coalesce(sum(error_count) filter (where kind = 'command'), 0)::bigint as command_error_count, \
+        coalesce(sum(event_count) filter (where kind = 'agent'), 0)::bigint as agent_count, \
+        coalesce(sum(error_count) filter (where kind = 'agent'), 0)::bigint as agent_error_count, \
+        coalesce(sum(input_tokens) filter (where kind = 'agent'), 0) as input_tokens, \
+        coalesce(sum(output_tokens) filter (where kind = 'agent'), 0) as output_tokens, \
+        coalesce(sum(cost_usd) filter (where kind = 'agent'), 0) as cost_usd \
+    from flowmeter.rollups_1d where scope = 'user' \
+    group by organization_id, bucket_start, user_id, team_id";
+
 /// The columns that are added up. Wide numbers are text, for want of a type that both sides
 /// share.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]

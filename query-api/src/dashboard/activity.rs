@@ -55,15 +55,26 @@ struct Sums {
 }
 
 /// One scan for both: users are in a team or two, and rows of users are read once rather than
-/// those of teams as well. Sums without events of the kind are null, and told as zero.
+/// those of teams as well.
 const SUMS: &str = "select user_id, team_id, \
-    coalesce(sum(event_count) filter (where kind = 'command'), 0)::bigint as commands, \
-    coalesce(sum(error_count) filter (where kind = 'command'), 0)::bigint as command_errors, \
-    coalesce(sum(event_count) filter (where kind = 'agent'), 0)::bigint as agents, \
-    coalesce(sum(error_count) filter (where kind = 'agent'), 0)::bigint as agent_errors, \
-    coalesce(sum(input_tokens) filter (where kind = 'agent'), 0)::text as input_tokens, \
-    coalesce(sum(output_tokens) filter (where kind = 'agent'), 0)::text as output_tokens, \
-    coalesce(sum(cost_usd) filter (where kind = 'agent'), 0)::text as cost_usd from (";
+    sum(command_count)::bigint as commands, sum(command_error_count)::bigint as command_errors, \
+    sum(agent_count)::bigint as agents, sum(agent_error_count)::bigint as agent_errors, \
+    sum(input_tokens)::text as input_tokens, sum(output_tokens)::text as output_tokens, \
+    sum(cost_usd)::text as cost_usd from (";
+
+/// What `SUMS` adds up, of days of users.
+const OF_DAYS: &str = "user_id, team_id, command_count, command_error_count, agent_count, \
+    agent_error_count, input_tokens, output_tokens, cost_usd";
+
+/// The same of rollups.
+const OF_ROLLUPS: &str = "user_id, team_id, \
+    case kind when 'command' then event_count else 0 end as command_count, \
+    case kind when 'command' then error_count else 0 end as command_error_count, \
+    case kind when 'agent' then event_count else 0 end as agent_count, \
+    case kind when 'agent' then error_count else 0 end as agent_error_count, \
+    case kind when 'agent' then input_tokens else 0 end as input_tokens, \
+    case kind when 'agent' then output_tokens else 0 end as output_tokens, \
+    case kind when 'agent' then cost_usd else 0 end as cost_usd";
 
 impl Activity {
     /// Of rollups of scope user.
@@ -72,10 +83,7 @@ impl Activity {
         source: Source<'_>,
     ) -> Result<Self, QueryFailure> {
         let mut sql: QueryBuilder<Postgres> = QueryBuilder::new(SUMS);
-        source.push(
-            &mut sql,
-            "user_id, team_id, kind, event_count, error_count, input_tokens, output_tokens, cost_usd",
-        );
+        source.push_by_user(&mut sql, OF_DAYS, OF_ROLLUPS);
         sql.push(") rollups group by user_id, team_id");
         let query = sql.build_query_as::<Sums>().persistent(false);
         let mut rows = query.fetch(transaction.connection());
@@ -165,14 +173,13 @@ pub(super) async fn active(
     transaction: &mut TenantTx,
     source: Source<'_>,
 ) -> Result<Active, QueryFailure> {
-    // Grouped first: `count(distinct …)` of every row would sort them all. With a sum, so that
-    // the rows are read in the order of the table: by an index alone, each of those that no
-    // vacuum has seen yet would be looked up there by itself, and recent ones are many.
+    // Grouped first: `count(distinct …)` of every row would sort them all.
     let mut sql: QueryBuilder<Postgres> = QueryBuilder::new(
         "select count(distinct user_id), count(distinct team_id) from (select user_id, team_id from (",
     );
-    source.push(&mut sql, "user_id, team_id, event_count");
-    sql.push(") rollups group by user_id, team_id having sum(event_count) > 0) groups");
+    let columns = "user_id, team_id";
+    source.push_by_user(&mut sql, columns, columns);
+    sql.push(") rollups group by user_id, team_id) groups");
     let query = sql.build_query_as::<(i64, i64)>().persistent(false);
     let (users, teams) = query.fetch_one(transaction.connection()).await?;
     let count = |n: i64| u64::try_from(n).map_err(|_| QueryFailure::Malformed("count"));

@@ -65,6 +65,33 @@ impl Source<'_> {
     /// Of a window's pieces the outermost ends are said as well, bare: by them chunks are left
     /// out, while the pieces are looked up in the index one by one.
     pub(crate) fn push(&self, sql: &mut QueryBuilder<Postgres>, columns: &str) {
+        self.push_each(sql, |window| self.select(window, columns));
+    }
+
+    /// The same, with days from the table of what users did in each, which has fewer rows and
+    /// columns of its own. It knows no projects, so where they are asked for it is not read.
+    pub(crate) fn push_by_user(
+        &self,
+        sql: &mut QueryBuilder<Postgres>,
+        of_days: &str,
+        of_rollups: &str,
+    ) {
+        let is_known = self.filter.project_ids.is_none() && self.kinds.is_empty();
+        self.push_each(sql, |window| match window {
+            Window::D1 if is_known => {
+                format!("select {of_days} from tenant.rollups_1d_by_user where ")
+            }
+            other => self.select(other, of_rollups),
+        });
+    }
+
+    fn select(&self, window: Window, columns: &str) -> String {
+        let scope = self.scope.as_str();
+        format!("select {columns} from tenant.rollups_{window} where scope = '{scope}' and ")
+    }
+
+    /// Writes a `select` for each window, which ends where its conditions begin.
+    fn push_each(&self, sql: &mut QueryBuilder<Postgres>, select: impl Fn(Window) -> String) {
         let mut union = "";
         for window in Window::ALL {
             let of_window = |piece: &&Piece| piece.window == window;
@@ -74,11 +101,7 @@ impl Source<'_> {
             let (Some(from), Some(to)) = (from, to) else {
                 continue;
             };
-            sql.push(union);
-            sql.push(format!(
-                "select {columns} from tenant.rollups_{window} where scope = '{}' and ",
-                self.scope.as_str()
-            ));
+            sql.push(union).push(select(window));
             push_range(sql, from, to);
             if pieces.len() > 1 {
                 let mut or = " and (";
@@ -167,6 +190,51 @@ mod tests {
              or (bucket_start >= $5 and bucket_start < $6)) and kind = any($7) \
              union all select kind from tenant.rollups_1d where scope = 'team' \
              and bucket_start >= $8 and bucket_start < $9 and kind = any($10)"
+        );
+    }
+    #[test]
+    fn days_of_users_have_a_table_of_their_own_if_no_project_is_asked_for() {
+        let at = |hour: i64| Timestamp::from_millis(hour * 3_600_000).unwrap();
+        let pieces = [(Window::H1, 23, 24), (Window::D1, 24, 48)].map(|(window, from, to)| Piece {
+            window,
+            from: at(from),
+            to: at(to),
+        });
+        let select = |filter: &Filter| {
+            let source = Source {
+                scope: Scope::User,
+                filter,
+                pieces: &pieces,
+                kinds: &[],
+            };
+            let mut sql = QueryBuilder::new("");
+            source.push_by_user(&mut sql, "a", "b");
+            sql.sql().as_str().to_owned()
+        };
+        let hours = "select b from tenant.rollups_1h where scope = 'user' \
+             and bucket_start >= $1 and bucket_start < $2";
+        let of_team = Filter {
+            team_ids: Some(vec![]),
+            ..Filter::default()
+        };
+        assert_eq!(
+            select(&of_team),
+            format!(
+                "{hours} and team_id = any($3) union all select a from tenant.rollups_1d_by_user \
+                 where bucket_start >= $4 and bucket_start < $5 and team_id = any($6)"
+            )
+        );
+        let of_project = Filter {
+            project_ids: Some(vec![]),
+            ..Filter::default()
+        };
+        assert_eq!(
+            select(&of_project),
+            format!(
+                "{hours} and project_id = any($3) union all select b from tenant.rollups_1d \
+                 where scope = 'user' and bucket_start >= $4 and bucket_start < $5 \
+                 and project_id = any($6)"
+            )
         );
     }
 }

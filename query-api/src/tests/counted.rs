@@ -14,12 +14,12 @@ use schemas::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::world::{Fact, OURS, at};
+use super::world::{Fact, at};
 use crate::dashboard::Query;
 
-/// Those of them that the query means, from one instant to another.
+/// Those of an organization's that the query means, from one instant to another.
 pub(super) fn within<'a>(
-    facts: &'a [(Uuid, Fact)],
+    facts: &'a [Fact],
     query: &Query,
     from: Timestamp,
     to: Timestamp,
@@ -34,10 +34,7 @@ pub(super) fn within<'a>(
             && is_one(&filter.user_ids, fact.series.user_id)
             && is_one(&filter.team_ids, fact.series.team_id)
     };
-    let ours = facts
-        .iter()
-        .filter(|(organization, _)| *organization == OURS);
-    ours.map(|(_, fact)| fact).filter(meant).collect()
+    facts.iter().filter(meant).collect()
 }
 
 pub(super) fn of_kind<'a>(facts: &[&'a Fact], kind: SeriesKind) -> Vec<&'a Fact> {
@@ -213,7 +210,8 @@ pub(super) fn check_names(
     facts: &[&Fact],
     key: fn(&Fact) -> Option<String>,
 ) {
-    let groups = groups(facts, key);
+    let mut groups = groups(facts, key);
+    groups.truncate(20);
     assert_eq!(found.as_array().unwrap().len(), groups.len());
     for (row, (key, facts)) in found.as_array().unwrap().iter().zip(groups) {
         let mut row = row.clone();
@@ -277,73 +275,6 @@ pub(super) fn check_hours(found: &Value, facts: &[&Fact]) {
         })
         .collect();
     assert_eq!(*found, json!(expected));
-}
-
-pub(super) fn check_change(overview: &Value) {
-    for (name, pointer) in [
-        ("commands", "/commands/count"),
-        ("error_rate", "/commands/error_rate"),
-        ("p95_ms", "/commands/execution_time_ms/p95"),
-        ("agents", "/agents/count"),
-        ("sessions", "/sessions/started"),
-        ("active_users", "/active_users"),
-        ("active_teams", "/active_teams"),
-        ("productivity_score", "/productivity_score/mean"),
-    ] {
-        let of = |range: &str| overview[range].pointer(pointer).and_then(Value::as_f64);
-        let expected = match (of("current"), of("previous")) {
-            (Some(current), Some(previous)) if previous != 0.0 => Some(current / previous - 1.0),
-            _ => None,
-        };
-        let found = overview["change"][name].as_f64();
-        let near = found
-            .zip(expected)
-            .is_some_and(|(a, b)| (a - b).abs() < 1e-9);
-        assert!(
-            near || (found, expected) == (None, None),
-            "{name} {found:?} {expected:?}"
-        );
-    }
-}
-
-/// Slopes by the formula of textbooks, from the answer's own series.
-pub(super) fn check_trends(answer: &Value) {
-    for (name, pointer) in [
-        ("commands", "/commands/count"),
-        ("error_rate", "/commands/error_rate"),
-        ("p95_ms", "/commands/execution_time_ms/p95"),
-        ("agents", "/agents/count"),
-    ] {
-        let mut trends = answer["trends"].as_array().unwrap().iter();
-        let trend = trends.find(|trend| trend["measure"] == name).unwrap();
-        let start = at(answer["start_date"].as_str().unwrap()).micros();
-        let (mut n, mut x, mut y, mut xx, mut xy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        for bucket in answer["series"].as_array().unwrap() {
-            let value = bucket.pointer(pointer).and_then(Value::as_f64);
-            let Some(value) = value.filter(|_| bucket["complete"] == true) else {
-                continue;
-            };
-            let day =
-                (at(bucket["bucket_start"].as_str().unwrap()).micros() - start) as f64 / 86_400e6;
-            (n, x, y, xx, xy) = (
-                n + 1.0,
-                x + day,
-                y + value,
-                xx + day * day,
-                xy + day * value,
-            );
-        }
-        assert_eq!(trend["points"].as_f64().unwrap(), n, "{name}");
-        let Some(slope) = trend["slope_per_day"].as_f64() else {
-            assert!(n < 2.0);
-            continue;
-        };
-        let expected = (n * xy - x * y) / (n * xx - x * x);
-        assert!(
-            (slope - expected).abs() <= 1e-6 * (1.0 + expected.abs()),
-            "{name} {slope} {expected}"
-        );
-    }
 }
 
 /// Values and histories of anomalies, from the events of each of their hours.

@@ -50,7 +50,7 @@ async fn administrators_alone_may() {
 }
 
 /// Writes a letter; its offset is also its age in minutes.
-async fn letter(
+pub(super) async fn letter(
     sink: &PgPool,
     organization: Option<Uuid>,
     offset: i64,

@@ -163,7 +163,7 @@ impl Caller {
     }
 
     /// What the permission table says, in SQL.
-    fn condition(&self) -> String {
+    pub(super) fn condition(&self) -> String {
         let own = format!("user_id = '{}'", numbered(self.user));
         let rights = match self.role {
             Role::Admin => "true".to_owned(),

@@ -11,7 +11,10 @@ use axum::{
 use platform::{
     auth::{Identity, Role, Verifier, issue},
     config::{Env, JwtConfig, RateLimitConfig},
-    database::{self, TenantDb, changes, rollup_columns::RollupColumns},
+    database::{
+        self, TenantDb, changes,
+        rollup_columns::{BY_USER, RollupColumns},
+    },
     http::health::Health,
     lifecycle::Shutdown,
     rate_limit::RateLimiter,
@@ -125,7 +128,8 @@ pub(super) fn session(minutes: Option<u64>, score: Option<f64>, commands: u64) -
 }
 
 pub(super) struct World {
-    pub(super) database: TestDatabase,
+    /// Which several tests may share.
+    pub(super) database: Arc<TestDatabase>,
     pub(super) pool: PgPool,
     pub(super) app: Router,
     pub(super) jwt: JwtConfig,
@@ -191,12 +195,16 @@ impl World {
     }
 
     /// The service with this pool, and without rate limits.
-    pub(super) fn over(database: TestDatabase, pool: PgPool) -> Self {
+    pub(super) fn over(database: impl Into<Arc<TestDatabase>>, pool: PgPool) -> Self {
         Self::limited(database, pool, "0")
     }
 
     /// The service with this pool and at most so many reads in a minute.
-    pub(super) fn limited(database: TestDatabase, pool: PgPool, reads: &str) -> Self {
+    pub(super) fn limited(
+        database: impl Into<Arc<TestDatabase>>,
+        pool: PgPool,
+        reads: &str,
+    ) -> Self {
         Self::set(
             database,
             pool,
@@ -213,7 +221,7 @@ impl World {
     }
 
     fn set(
-        database: TestDatabase,
+        database: impl Into<Arc<TestDatabase>>,
         pool: PgPool,
         settings: &[(&str, &str)],
         shutdown: Shutdown,
@@ -221,7 +229,7 @@ impl World {
         let Service { app, jwt, live, .. } = Service::over(pool.clone(), settings, shutdown);
         Self {
             app,
-            database,
+            database: database.into(),
             pool,
             jwt,
             live,
@@ -325,6 +333,15 @@ pub(super) async fn store(sink: &PgPool, facts: &[(Uuid, Fact)]) {
             .unwrap();
         }
     }
+    // Anew, since others may have been there.
+    let users = format!(
+        "delete from flowmeter.rollups_1d_by_user; \
+         insert into flowmeter.rollups_1d_by_user {BY_USER}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(users))
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     let organizations = facts.iter().map(|(organization, _)| *organization);
     changes::raise(&mut connection, organizations)
         .await

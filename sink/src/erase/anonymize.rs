@@ -54,6 +54,17 @@ pub(super) async fn day(
     for window in Window::ALL {
         rows.rollups += rekey(&mut *connection, erase, stranger, window, day).await?;
     }
+    let users = "update flowmeter.rollups_1d_by_user set user_id = $3 \
+         where organization_id = $1 and user_id = $2 and bucket_start >= $4 and bucket_start < $5";
+    let done = sqlx::query(users)
+        .bind(erase.organization_id)
+        .bind(erase.user_id)
+        .bind(stranger)
+        .bind(day)
+        .bind(next(day))
+        .execute(connection)
+        .await?;
+    rows.rollups += done.rows_affected();
     Ok(rows)
 }
 

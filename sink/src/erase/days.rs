@@ -26,6 +26,7 @@ pub(super) fn rollup_tables() -> impl Iterator<Item = (String, &'static str)> {
     Window::ALL
         .into_iter()
         .map(|window| (format!("rollups_{window}"), "bucket_start"))
+        .chain([("rollups_1d_by_user".to_owned(), "bucket_start")])
 }
 
 /// The days (UTC) that any table has rows of the user from, oldest first.

@@ -10,8 +10,9 @@ use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row};
 use uuid::Uuid;
 
 use crate::{
+    by_user::ByUser,
     expand::RollupRow,
-    store::{StoreError, rollups},
+    store::{StoreError, by_user, rollups},
 };
 
 /// How many rollups differ, and how.
@@ -62,6 +63,8 @@ struct Change {
 pub(super) struct Changes {
     organization_id: Uuid,
     changes: Vec<Change>,
+    /// A range whose days of users are to be written anew.
+    users: Option<(Timestamp, Timestamp, ByUser)>,
 }
 
 /// The rollups of an organization whose buckets start in a range.
@@ -101,6 +104,7 @@ impl Changes {
         Self {
             organization_id,
             changes: Vec::new(),
+            users: None,
         }
     }
 
@@ -147,9 +151,37 @@ impl Changes {
         difference
     }
 
+    /// The same of what users did in the days of a range.
+    pub(super) async fn compare_users(
+        &mut self,
+        connection: &mut PgConnection,
+        from: Timestamp,
+        to: Timestamp,
+        rows: ByUser,
+    ) -> Result<Difference, StoreError> {
+        let mut stored = by_user::stored(connection, self.organization_id, from, to).await?;
+        let mut difference = Difference {
+            compared: rows.len() as u64,
+            ..Difference::default()
+        };
+        for (key, tally) in &rows {
+            match stored.remove(key) {
+                None => difference.missing += 1,
+                Some(found) if found == Some(*tally) => {}
+                Some(_) => difference.wrong += 1,
+            }
+        }
+        difference.surplus = stored.len() as u64;
+        difference.compared += difference.surplus;
+        if !difference.is_none() {
+            self.users = Some((from, to, rows));
+        }
+        Ok(difference)
+    }
+
     /// Makes the tables as they should be.
     pub(super) async fn write(self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        for change in self.changes {
+        for change in &self.changes {
             rollups::replace(&mut *connection, change.window, &change.write).await?;
             let organization_id = self.organization_id;
             delete(
@@ -159,6 +191,9 @@ impl Changes {
                 &change.delete,
             )
             .await?;
+        }
+        if let Some((from, to, rows)) = &self.users {
+            by_user::replace(connection, self.organization_id, *from, *to, rows).await?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! I3: rollups equal raw rows, in every window, scope and series, to the last figure.
 
+use platform::database::rollup_columns::BY_USER;
 use sqlx::{AssertSqlSafe, PgPool, Row};
 
 use crate::rollups_equal_raw::WINDOWS;
@@ -104,5 +105,15 @@ pub(crate) async fn rollups_equal_raw(pool: &PgPool, when: &str) {
             shown.join("\n")
         );
     }
+    let users = sqlx::query(AssertSqlSafe(format!(
+        "(({BY_USER}) except all table flowmeter.rollups_1d_by_user) \
+         union all (table flowmeter.rollups_1d_by_user except all ({BY_USER}))"
+    )));
+    let users = users.fetch_all(&mut *snapshot).await.unwrap();
+    assert_eq!(
+        users.len(),
+        0,
+        "I3, {when}: days of users differ from rollups_1d"
+    );
     snapshot.commit().await.unwrap();
 }

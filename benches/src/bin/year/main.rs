@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::Context;
 use chrono::{NaiveDate, TimeDelta, Utc};
 use clap::Parser;
-use platform::database::{DatabaseUrl, Role, connect};
+use platform::database::{DatabaseUrl, Role, connect, rollup_columns::BY_USER};
 use rand::{SeedableRng, rngs::StdRng};
 use schemas::EventKind;
 use sqlx::AssertSqlSafe;
@@ -78,8 +78,21 @@ async fn main() -> anyhow::Result<()> {
             );
         }
     }
+    let users = format!(
+        "insert into flowmeter.rollups_1d_by_user \
+         select * from ({BY_USER}) rows where organization_id = $1 order by bucket_start"
+    );
+    sqlx::query(AssertSqlSafe(users))
+        .bind(args.organization)
+        .execute(&mut *connection)
+        .await
+        .context("days of users")?;
     let tables = EventKind::ALL.map(EventKind::plural).map(str::to_owned);
-    for table in tables.into_iter().chain(rollups::tables()) {
+    for table in tables
+        .into_iter()
+        .chain(rollups::tables())
+        .chain(["rollups_1d_by_user".to_owned()])
+    {
         let analyze = AssertSqlSafe(format!("analyze flowmeter.{table}"));
         sqlx::raw_sql(analyze)
             .execute(&mut *connection)

@@ -1,5 +1,8 @@
-//! Raw events of all kinds, and rollups of them as the sink makes them.
+//! A year of raw events of all kinds, and rollups of them as the sink makes them.
 
+use chrono::{DateTime, Datelike, Utc, Weekday};
+use futures_util::future::join_all;
+use platform::{database::Role, test_support::TestDatabase};
 use rand::{Rng, RngExt, seq::IndexedRandom};
 use schemas::{Timestamp, Window};
 use serde_json::{Value, json};
@@ -7,23 +10,27 @@ use sink::rebuild::{Rebuild, Step, compare};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
+use super::made;
 use crate::tests::world::at;
 
-pub(super) const ORGANIZATIONS: [Uuid; 3] = [
-    Uuid::from_u128(0xa),
-    Uuid::from_u128(0xb),
-    Uuid::from_u128(0xc),
-];
-/// Names in an order that a locale would change.
-pub(super) const COMMANDS: [&str; 5] = ["build", "Build", "test", "ä b", "a,b"];
-pub(super) const AGENTS: [&str; 3] = ["coder", "Reviewer", "日本"];
-pub(super) const MODELS: [&str; 3] = ["small", "large", "Large/2+"];
-pub(super) const METRICS: [&str; 4] = ["productivity_score", "error_rate", "a.b", "a_b"];
-/// In Europe and Lebanon clocks are set on 29 March, in Chile and Australia on 5 April.
-pub(super) const FROM: &str = "2026-03-26T00:00:00Z";
-pub(super) const TO: &str = "2026-04-08T00:00:00Z";
-/// When they are, and other instants at which days begin somewhere.
-const EDGES: [&str; 8] = [
+/// The first has events all year, the second only lately.
+pub(super) const ORGANIZATIONS: [Uuid; 2] = [Uuid::from_u128(0xa), Uuid::from_u128(0xb)];
+/// 365 days.
+pub(super) const FROM: &str = "2025-06-15T00:00:00Z";
+pub(super) const TO: &str = "2026-06-15T00:00:00Z";
+/// Since when the second organization has events.
+const FOUNDED: &str = "2026-02-20T00:00:00Z";
+/// Days without any.
+const EMPTY: [&str; 2] = ["2025-12-24T00:00:00Z", "2025-12-28T00:00:00Z"];
+/// When clocks are set in some of the zones that are asked about, and other instants at which
+/// days begin somewhere.
+const EDGES: [&str; 14] = [
+    "2025-09-07T04:00:00Z",
+    "2025-09-27T14:00:00Z",
+    "2025-10-04T15:30:00Z",
+    "2025-10-25T21:00:00Z",
+    "2025-10-26T01:00:00Z",
+    "2025-11-02T06:00:00Z",
     "2026-03-28T22:00:00Z",
     "2026-03-29T00:00:00Z",
     "2026-03-29T01:00:00Z",
@@ -33,56 +40,98 @@ const EDGES: [&str; 8] = [
     "2026-04-05T03:00:00Z",
     "2026-04-05T13:30:00Z",
 ];
-/// Events of each kind.
-const EVENTS: usize = 800;
-
-/// The n-th of a small number of users, teams and projects.
-pub(super) fn id(n: u128) -> Uuid {
-    Uuid::from_u128(0x1000 + n)
-}
+/// Hours in which much more happens than in others.
+const BURSTS: i64 = 25;
+const HOUR: i64 = 3_600_000_000;
+const DAY: i64 = 24 * HOUR;
 
 /// What is special of one event of a kind.
-type Made<R> = fn(&mut R) -> Value;
+type Made<R> = fn(&mut R, Timestamp) -> Value;
 
-/// Writes random events, and their rollups by the sink's own code.
-pub(super) async fn store<R: Rng>(sink: &PgPool, random: &mut R) {
-    let kinds: [(&str, Made<R>); 4] = [
-        ("command_executions", command),
-        ("agent_interactions", agent),
-        ("productivity_metrics", metric),
-        ("user_sessions", session),
-    ];
-    for (table, make) in kinds {
-        let rows: Vec<Value> = (0..EVENTS)
-            .map(|_| {
-                let mut row = common(random);
-                let Value::Object(own) = make(random) else {
-                    unreachable!("each makes an object")
-                };
-                row.as_object_mut().unwrap().extend(own);
-                row
-            })
-            .collect();
-        let insert = format!(
-            "insert into flowmeter.{table} \
-             select * from jsonb_populate_recordset(null::flowmeter.{table}, $1::text::jsonb)"
+/// Writes the events of the year, and their rollups by the sink's own code: what `flowmeter
+/// rebuild` runs, since events that come by Kafka would have to be sent in a year's order.
+pub(super) async fn store<R: Rng>(database: &TestDatabase, random: &mut R) {
+    let owner = database.pool(Role::Owner).await;
+    // Of the usual chunks, a day each, a year has two thousand: to make them takes longer than
+    // all that is written to them.
+    for table in made::TABLES.into_iter().chain(["rollups_1m"]) {
+        let sql = format!(
+            "select public.set_chunk_time_interval('flowmeter.{table}', interval '30 days')"
         );
-        sqlx::query(AssertSqlSafe(insert))
-            .bind(Value::from(rows).to_string())
-            .execute(sink)
+        sqlx::query(AssertSqlSafe(sql))
+            .execute(&owner)
             .await
             .unwrap();
     }
-    let all = Rebuild {
-        from: at(FROM),
-        to: at(TO),
-        organization: None,
-        dry_run: false,
-        from_kafka: false,
+    let kinds: [(usize, Made<R>); 4] = [
+        (4500, made::command),
+        (2400, made::agent),
+        (1100, made::metric),
+        (1500, made::session),
+    ];
+    let sink = database.pool(Role::Sink).await;
+    for (table, (many, make)) in made::TABLES.into_iter().zip(kinds) {
+        let mut rows: Vec<Value> = Vec::new();
+        for n in 0..many {
+            let at = when(random);
+            let organization = organization_at(at, random);
+            let mut row = made::common(random, organization, at, n);
+            let Value::Object(own) = make(random, at) else {
+                unreachable!("each makes an object")
+            };
+            row.as_object_mut().unwrap().extend(own);
+            // Some were sent again much later, and so are there twice.
+            if let Some(last) = rows.last().filter(|_| random.random_bool(0.02)) {
+                for name in ["event_id", "timestamp", "organization_id"] {
+                    row[name] = last[name].clone();
+                }
+            }
+            rows.push(row);
+        }
+        insert(&sink, table, rows).await;
+    }
+    roll_up(&sink).await;
+}
+
+/// Writes raw rows.
+pub(super) async fn insert(sink: &PgPool, table: &str, rows: Vec<Value>) {
+    let insert = format!(
+        "insert into flowmeter.{table} \
+         select * from jsonb_populate_recordset(null::flowmeter.{table}, $1::text::jsonb)"
+    );
+    sqlx::query(AssertSqlSafe(insert))
+        .bind(Value::from(rows).to_string())
+        .execute(sink)
+        .await
+        .unwrap();
+}
+
+/// In several parts at once, since each day waits for the database.
+async fn roll_up(sink: &PgPool) {
+    let (from, to) = (at(FROM), at(TO));
+    let part = |organization, n: i64, of: i64, from: Timestamp| {
+        let days = (to.micros() - from.micros()) / DAY;
+        let day = |n: i64| from.saturating_add_seconds(days * n / of * 86_400);
+        let part = Rebuild {
+            from: day(n),
+            to: day(n + 1),
+            organization: Some(organization),
+            dry_run: false,
+            from_kafka: false,
+        };
+        async move {
+            let goes_on = |_: Step| true;
+            compare(sink, &Window::ALL, &part, goes_on).await.unwrap();
+        }
     };
-    let goes_on = |_: Step| true;
-    compare(sink, &Window::ALL, &all, goes_on).await.unwrap();
-    let until = instant(random);
+    let [old, new] = ORGANIZATIONS;
+    let mut parts = vec![part(new, 0, 1, at(FOUNDED))];
+    parts.extend((0..3).map(|n| part(old, n, 3, from)));
+    join_all(parts).await;
+}
+
+/// Says up to where no event is expected any more.
+pub(super) async fn say_watermark(sink: &PgPool, until: Timestamp) {
     sqlx::query(
         "insert into flowmeter.watermarks values \
          ('command_execution', 0, 0, $1::text::timestamptz, 1)",
@@ -93,105 +142,84 @@ pub(super) async fn store<R: Rng>(sink: &PgPool, random: &mut R) {
     .unwrap();
 }
 
-/// Any instant, often one at which something begins or the last before it.
+/// Any instant of the year, often one at which something begins or the last before it.
 pub(super) fn instant(random: &mut impl Rng) -> Timestamp {
     let (from, to) = (at(FROM).micros(), at(TO).micros());
     let any = random.random_range(from..to);
-    let edge = at(EDGES.choose(random).unwrap()).micros();
     let micros = match random.random_range(0..10) {
-        0..5 => any,
-        5 => Window::H1
-            .start(Timestamp::from_micros(any).unwrap())
-            .micros(),
-        6 => edge,
-        7 => edge - 1,
-        _ => edge + random.random_range(-7_200_000_000..7_200_000_000_i64),
+        0..6 => any,
+        6 => any - any.rem_euclid(HOUR),
+        _ => edge(random),
     };
     Timestamp::from_micros(micros).unwrap()
 }
 
-/// One of the first so many, or none.
-fn one_of(random: &mut impl Rng, many: u128) -> Option<Uuid> {
-    let n = random.random_range(0..=many);
-    (n > 0).then(|| id(n))
+/// One of the edges, or close to it.
+fn edge(random: &mut impl Rng) -> i64 {
+    let edge = at(EDGES.choose(random).unwrap()).micros();
+    match random.random_range(0..4) {
+        0 => edge,
+        1 => edge - 1,
+        _ => edge + random.random_range(-2 * HOUR..2 * HOUR),
+    }
 }
 
-fn common(random: &mut impl Rng) -> Value {
-    let at = instant(random).to_string();
-    json!({
-        "event_id": Uuid::from_u128(random.random()),
-        "organization_id": ORGANIZATIONS.choose(random),
-        "user_id": id(random.random_range(1..=5)),
-        "team_id": one_of(random, 3),
-        "project_id": one_of(random, 2),
-        "timestamp": at,
-        "received_at": at,
-        "source_partition": 0,
-        "source_offset": 0,
-    })
+/// So many seconds, of any order of magnitude between the two.
+pub(super) fn seconds(random: &mut impl Rng, least: i64, most: i64) -> i64 {
+    let (least, most) = (least as f64, most.max(least + 1) as f64);
+    random.random_range(least.ln()..most.ln()).exp() as i64
 }
 
-/// Of any order of magnitude.
-fn millis(random: &mut impl Rng) -> u64 {
-    let most = 10_u64.pow(random.random_range(0..7));
-    random.random_range(0..=most.min(3_600_000))
+/// When something happens: in the hours of work, on few weekends, and at times all at once.
+fn when(random: &mut impl Rng) -> Timestamp {
+    let from = at(FROM).micros();
+    let empty = EMPTY.map(|day| at(day).micros());
+    loop {
+        let micros = match random.random_range(0..100) {
+            0..12 => edge(random),
+            12..20 => {
+                let burst = random.random_range(0..BURSTS);
+                from + burst * 351 * HOUR + (burst % 9) * HOUR + random.random_range(0..HOUR)
+            }
+            _ => {
+                let day = from + random.random_range(0..365) * DAY;
+                let hour = 6.0 + random.random_range(0.0..8.0) + random.random_range(0.0..6.0);
+                day + (hour * HOUR as f64) as i64
+            }
+        };
+        let at = Timestamp::from_micros(micros).unwrap();
+        let weekday = DateTime::<Utc>::from(at).weekday();
+        let works = !matches!(weekday, Weekday::Sat | Weekday::Sun) || random.random_bool(0.2);
+        if works && !(empty[0]..empty[1]).contains(&micros) {
+            return at;
+        }
+    }
 }
 
-fn status(random: &mut impl Rng) -> &'static str {
-    ["success", "success", "error", "timeout", "cancelled"]
-        .choose(random)
-        .unwrap()
+fn organization_at(instant: Timestamp, random: &mut impl Rng) -> Uuid {
+    let new = instant >= at(FOUNDED) && random.random_bool(0.4);
+    ORGANIZATIONS[usize::from(new)]
 }
 
-fn command<R: Rng>(random: &mut R) -> Value {
-    json!({
-        "command_name": COMMANDS.choose(random),
-        "execution_time_ms": millis(random),
-        "status": status(random),
-    })
-}
-
-fn agent<R: Rng>(random: &mut R) -> Value {
-    let sometimes = |random: &mut R, most: u64| {
-        let number = random.random_range(0..=most);
-        random.random_bool(0.8).then_some(number)
+/// A range of so many seconds, most often one in which something happened.
+pub(super) fn range(random: &mut impl Rng, length: i64) -> (Timestamp, Timestamp) {
+    let start = match random.random_bool(0.7) {
+        true => when(random).saturating_add_seconds(-random.random_range(0..length)),
+        false => instant(random),
     };
-    let cost = sometimes(random, 5_000_000_000_000);
-    json!({
-        "agent_name": AGENTS.choose(random),
-        "model": MODELS.choose(random).filter(|_| random.random_bool(0.8)),
-        "interaction_type": "chat",
-        "execution_time_ms": millis(random),
-        "status": status(random),
-        "input_tokens": sometimes(random, 1_000_000_000),
-        "output_tokens": sometimes(random, 1000),
-        "cost_usd": cost.map(|units| format!("{}.{:012}", units / 10_u64.pow(12), units % 10_u64.pow(12))),
-    })
+    (start, start.saturating_add_seconds(length))
 }
 
-fn metric<R: Rng>(random: &mut R) -> Value {
-    let user = one_of(random, 5);
-    json!({
-        "user_id": user,
-        "metric_type": METRICS.choose(random),
-        "metric_value": f64::from(random.random_range(-1000..10_000_i32)) / 100.0,
-    })
+/// Most often one that has events at that time; at times one that never had any.
+pub(super) fn some_organization(random: &mut impl Rng, at: Timestamp) -> Uuid {
+    match random.random_range(0..50) {
+        0 => Uuid::from_u128(0xc),
+        1 | 2 => ORGANIZATIONS[1],
+        _ => organization_at(at, random),
+    }
 }
 
-fn session<R: Rng>(random: &mut R) -> Value {
-    let start = instant(random);
-    let end = start.saturating_add_seconds(random.random_range(0..86_400));
-    let kind = ["started", "updated", "ended", "ended"].choose(random);
-    let ever = |random: &mut R| random.random_bool(0.6);
-    json!({
-        "session_id": "s",
-        "kind": kind,
-        "session_start": Some(start.to_string()).filter(|_| ever(random)),
-        "session_end": Some(end.to_string()).filter(|_| ever(random)),
-        "duration_minutes": Some(f64::from(random.random_range(0..1_440_000_i32)) / 1000.0)
-            .filter(|_| ever(random)),
-        "commands_executed": Some(random.random_range(0..50)).filter(|_| ever(random)),
-        "productivity_score": Some(f64::from(random.random_range(0..400_i32)) / 4.0)
-            .filter(|_| ever(random)),
-    })
+/// As the database writes it.
+pub(super) fn text(at: Timestamp) -> Value {
+    json!(at.to_string())
 }

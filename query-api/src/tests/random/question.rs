@@ -8,8 +8,14 @@ use schemas::{Timestamp, Window};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::events::{self, AGENTS, COMMANDS, METRICS, MODELS, ORGANIZATIONS};
-use crate::aggregated::{PATH, QUERY_PATH};
+use super::{
+    events::{self, seconds, some_organization},
+    made::{self, AGENTS, COMMANDS, METRICS, MODELS, PROJECTS, TEAMS, USERS},
+};
+use crate::{
+    aggregated::{PATH, QUERY_PATH},
+    tests::raw::escaped,
+};
 
 /// On either side of UTC, by hours, halves and quarters, with and without a change of clocks,
 /// at midnight and elsewhere.
@@ -29,7 +35,8 @@ const ZONES: [&str; 12] = [
 ];
 
 /// More buckets than this would be nothing but more of the same.
-const MOST_BUCKETS: i64 = 3000;
+const MOST_BUCKETS: i64 = 1000;
+const YEAR_SECONDS: i64 = 365 * 86_400;
 
 #[derive(Debug)]
 pub(super) struct Question {
@@ -67,14 +74,16 @@ impl Question {
             false => Window::ALL.choose(random).copied(),
         };
         let window = window.filter(|_| random.random_bool(0.7));
-        let (one, other) = (events::instant(random), events::instant(random));
-        let (start, mut end) = (one.min(other), one.max(other).saturating_add_seconds(1));
-        if let Some(window) = window {
-            let longest = start.saturating_add_seconds(window.seconds() * MOST_BUCKETS);
-            end = end.min(longest);
-        }
+        let bucket = window.map_or(3600, Window::seconds);
+        let longest = (bucket * MOST_BUCKETS).min(YEAR_SECONDS);
+        let length = seconds(random, 4 * bucket, longest);
+        let (start, end) = events::range(random, length);
+        // Also one that ends where something else does.
+        let other = events::instant(random);
+        let fits = start < other && other < start.saturating_add_seconds(longest);
+        let end = if fits { other } else { end };
         Self {
-            organization: *ORGANIZATIONS.choose(random).unwrap(),
+            organization: some_organization(random, start),
             start,
             end,
             window,
@@ -116,9 +125,7 @@ impl Question {
         cursor: Option<&str>,
         random: &mut impl Rng,
     ) -> Request<Body> {
-        let of_one =
-            |(name, values): &(&str, Vec<String>)| values.len() == 1 || *name == "metric_types";
-        if self.filters.iter().all(of_one) && random.random_bool(0.5) {
+        if self.is_plain() && random.random_bool(0.5) {
             let uri = self.query_string(limit, cursor);
             return Request::get(uri).body(Body::empty()).unwrap();
         }
@@ -129,21 +136,30 @@ impl Question {
     }
 
     fn query_string(&self, limit: usize, cursor: Option<&str>) -> String {
-        let mut uri = format!("{PATH}?limit={limit}&group_by={}", self.group_by);
-        let mut push = |name: &str, value: &str| {
-            write!(uri, "&{name}=").unwrap();
-            for byte in value.bytes() {
-                match byte {
-                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => uri.push(byte.into()),
-                    _ => write!(uri, "%{byte:02X}").unwrap(),
-                }
-            }
-        };
-        push("start_date", &self.start.to_string());
-        push("end_date", &self.end.to_string());
+        let mut uri = format!("{PATH}?limit={limit}");
+        push(&mut uri, "start_date", &self.start.to_string());
+        push(&mut uri, "end_date", &self.end.to_string());
         if let Some(window) = self.window {
-            push("aggregation_window", window.as_str());
+            push(&mut uri, "aggregation_window", window.as_str());
         }
+        self.push_group(&mut uri);
+        for (name, value) in [("tz", self.zone), ("cursor", cursor)] {
+            if let Some(value) = value {
+                push(&mut uri, name, value);
+            }
+        }
+        if self.fill {
+            push(&mut uri, "fill", "true");
+        }
+        if self.compare {
+            push(&mut uri, "compare", "previous");
+        }
+        uri
+    }
+
+    /// What `/real-time` is asked in the same way: the grouping and the filters.
+    pub(super) fn push_group(&self, uri: &mut String) {
+        push(uri, "group_by", self.group_by);
         for (name, values) in &self.filters {
             let singular = name.strip_suffix('s').unwrap();
             let name: &str = if *name == "metric_types" {
@@ -151,20 +167,15 @@ impl Question {
             } else {
                 singular
             };
-            push(name, &values.join(","));
+            push(uri, name, &values.join(","));
         }
-        for (name, value) in [("tz", self.zone), ("cursor", cursor)] {
-            if let Some(value) = value {
-                push(name, value);
-            }
-        }
-        if self.fill {
-            push("fill", "true");
-        }
-        if self.compare {
-            push("compare", "previous");
-        }
-        uri
+    }
+
+    /// Whether a query string can say it.
+    pub(super) fn is_plain(&self) -> bool {
+        let plain =
+            |(name, values): &(&str, Vec<String>)| values.len() == 1 || *name == "metric_types";
+        self.filters.iter().all(plain)
     }
 
     fn json(&self, limit: usize, cursor: Option<&str>) -> Value {
@@ -188,9 +199,13 @@ impl Question {
     }
 }
 
+fn push(uri: &mut String, name: &str, value: &str) {
+    write!(uri, "&{name}={}", escaped(value)).unwrap();
+}
+
 /// Some lists that have a meaning with the grouping, some of their values unheard of.
 fn filters(group_by: &str, random: &mut impl Rng) -> Vec<(&'static str, Vec<String>)> {
-    let ids = |many: u128| (1..=many + 1).map(|n| events::id(n).to_string()).collect();
+    let ids = |many: u128| (1..=many + 1).map(|n| made::id(n).to_string()).collect();
     let names = |known: &[&'static str], other: &'static str| {
         let names = known.iter().copied().chain([other]);
         names.map(str::to_owned).collect::<Vec<_>>()
@@ -202,9 +217,9 @@ fn filters(group_by: &str, random: &mut impl Rng) -> Vec<(&'static str, Vec<Stri
         _ => &["command_names", "agent_names", "models", "metric_types"],
     };
     let all: [(&str, Vec<String>); 7] = [
-        ("user_ids", ids(5)),
-        ("team_ids", ids(3)),
-        ("project_ids", ids(2)),
+        ("user_ids", ids(USERS)),
+        ("team_ids", ids(TEAMS)),
+        ("project_ids", ids(PROJECTS)),
         ("command_names", names(&COMMANDS, "unheard of")),
         ("agent_names", names(&AGENTS, "unheard of")),
         ("models", names(&MODELS, "unheard of")),
