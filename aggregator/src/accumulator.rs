@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use schemas::rollup::{RollupBatch, RollupEntry, Series};
-use schemas::{Event, Rollup, Timestamp, Window};
+use schemas::Event;
+use schemas::rollup::{RollupBatch, RollupEntry, Sums};
 use uuid::Uuid;
 
 /// Entries per record, so that one with the longest names stays below Kafka's usual limit
@@ -13,18 +13,13 @@ const ENTRIES_PER_BATCH: usize = 200;
 /// The sums since the last flush: per organization, minute and finest series.
 #[derive(Debug, Default)]
 pub(crate) struct Accumulator {
-    sums: HashMap<(Uuid, Timestamp, Series), Rollup>,
+    sums: Sums,
 }
 
 impl Accumulator {
     /// Adds one event.
     pub(crate) fn add(&mut self, event: &Event) {
-        let common = event.common();
-        let minute = Window::M1.start(common.timestamp);
-        self.sums
-            .entry((common.organization_id, minute, Series::of(event)))
-            .or_default()
-            .merge(&Rollup::of(event));
+        self.sums.add(event);
     }
 
     /// How many sums it holds, which is what bounds its memory.
@@ -60,6 +55,8 @@ impl Accumulator {
 mod tests {
     use proptest::prelude::*;
     use schemas::event::CommandExecution;
+    use schemas::rollup::Series;
+    use schemas::{Rollup, Timestamp};
 
     use super::*;
     use crate::test_event::command;

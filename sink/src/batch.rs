@@ -1,14 +1,15 @@
 //! What is held until the next transaction.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     time::{Duration, Instant},
 };
 
 use platform::telemetry::delays::Delays;
 use schemas::{
-    Event, EventKind, Rollup, Source, Timestamp, Watermarks, Window, dead_letter::Position,
-    rollup::Series,
+    Event, EventKind, Rollup, Source, Timestamp, Watermarks,
+    dead_letter::Position,
+    rollup::{SumKey, Sums},
 };
 use uuid::Uuid;
 
@@ -33,7 +34,7 @@ impl RawEvent {
 
 /// What events add to the minutes of their finest series: when catching up, most share one.
 #[derive(Debug, Default)]
-pub(crate) struct Deltas(HashMap<(Uuid, Timestamp, Series), Rollup>);
+pub(crate) struct Deltas(Sums);
 
 impl Deltas {
     pub(crate) fn of(events: &[RawEvent]) -> Self {
@@ -42,11 +43,8 @@ impl Deltas {
         deltas
     }
 
-    fn add(&mut self, event: &Event) {
-        let common = event.common();
-        let minute = Window::M1.start(common.timestamp);
-        let key = (common.organization_id, minute, Series::of(event));
-        self.0.entry(key).or_default().merge(&Rollup::of(event));
+    pub(crate) fn add(&mut self, event: &Event) {
+        self.0.add(event);
     }
 
     fn len(&self) -> usize {
@@ -54,9 +52,12 @@ impl Deltas {
     }
 }
 
-impl From<Deltas> for HashMap<(Uuid, Timestamp, Series), Rollup> {
-    fn from(deltas: Deltas) -> Self {
-        deltas.0
+impl IntoIterator for Deltas {
+    type Item = (SumKey, Rollup);
+    type IntoIter = <Sums as IntoIterator>::IntoIter;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -1,13 +1,11 @@
 //! From sums of the finest series and minute to the rows of every scope and window.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::sync::Arc;
 
+use hashbrown::HashMap;
 use schemas::{
     Rollup, Timestamp, Window,
-    rollup::{Scope, Series},
+    rollup::{Scope, Series, SumKey},
 };
 use uuid::Uuid;
 
@@ -23,6 +21,13 @@ pub(crate) struct RollupRow {
 }
 
 impl RollupRow {
+    /// In the order of [`RollupRow::key`], as whole numbers, which compare faster than bytes.
+    fn sort_key(&self) -> (u128, Scope, Timestamp, u128) {
+        let (organization_id, scope, bucket_start, series_id) = self.key();
+        let [organization_id, series_id] = [organization_id, series_id].map(|id| id.as_u128());
+        (organization_id, scope, bucket_start, series_id)
+    }
+
     /// The primary key.
     pub(crate) fn key(&self) -> (Uuid, Scope, Timestamp, Uuid) {
         (
@@ -42,65 +47,99 @@ impl RollupRow {
 /// finer one's, so that each step has fewer rows to go through than the one before.
 pub(crate) fn expand(
     windows: &[Window],
-    deltas: HashMap<(Uuid, Timestamp, Series), Rollup>,
+    deltas: impl IntoIterator<Item = (SumKey, Rollup)>,
 ) -> Vec<(Window, Vec<RollupRow>)> {
     let Some(&shortest) = windows.first() else {
         return Vec::new();
     };
+    let mut ids = SeriesIds::default();
     let finest = deltas
         .into_iter()
-        .map(|((organization_id, minute, series), rollup)| RollupRow {
-            organization_id,
-            scope: Scope::User,
-            bucket_start: minute,
-            series_id: series.id(),
-            series: Arc::new(series),
-            rollup,
+        .map(|((organization_id, minute, series), rollup)| {
+            let (series, series_id) = ids.of(series);
+            RollupRow {
+                organization_id,
+                scope: Scope::User,
+                bucket_start: minute,
+                series_id,
+                series,
+                rollup,
+            }
         });
-    let user = regroup(finest, Scope::User, shortest);
-    let team = regroup(user.iter().cloned(), Scope::Team, shortest);
-    let organization = regroup(team.iter().cloned(), Scope::Organization, shortest);
+    let user = regroup(finest.collect(), shortest);
+    let team = regroup(ids.coarser(&user, Scope::Team), shortest);
+    let organization = regroup(ids.coarser(&team, Scope::Organization), shortest);
     // In the order of `Scope::ALL`.
     let mut rows = [organization, team, user];
     let mut tables = Vec::with_capacity(windows.len());
     for &window in windows {
         if window != shortest {
-            for (scope, rows) in Scope::ALL.into_iter().zip(&mut rows) {
-                *rows = regroup(std::mem::take(rows).into_iter(), scope, window);
+            for rows in &mut rows {
+                *rows = regroup(std::mem::take(rows), window);
             }
         }
-        let mut all: Vec<RollupRow> = rows.iter().flatten().cloned().collect();
-        all.sort_unstable_by_key(RollupRow::key);
+        let mut all: Vec<RollupRow> = if Some(&window) == windows.last() {
+            rows.iter_mut().flat_map(std::mem::take).collect()
+        } else {
+            rows.iter().flatten().cloned().collect()
+        };
+        // Rows are large, so their keys are sorted and then each row is moved once.
+        all.sort_by_cached_key(RollupRow::sort_key);
         tables.push((window, all));
     }
     tables
 }
 
-/// Adds up rows that are one in `scope` and `window`.
-fn regroup(rows: impl Iterator<Item = RollupRow>, scope: Scope, window: Window) -> Vec<RollupRow> {
-    let mut groups = HashMap::with_capacity(rows.size_hint().0);
+/// Adds up rows of a scope that are one in `window`.
+fn regroup(rows: Vec<RollupRow>, window: Window) -> Vec<RollupRow> {
+    let mut places = HashMap::with_capacity(rows.len());
+    let mut sums: Vec<RollupRow> = Vec::with_capacity(rows.len());
     for mut row in rows {
-        if row.scope != scope {
-            row.series = Arc::new(row.series.within(scope));
-            row.series_id = row.series.id();
-            row.scope = scope;
-        }
         row.bucket_start = window.start(row.bucket_start);
-        match groups.entry(row.key()) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(row);
-            }
-            Entry::Occupied(mut sum) => {
-                let sum: &mut RollupRow = sum.get_mut();
-                sum.rollup.merge(&row.rollup);
-            }
+        let place = *places.entry(row.key()).or_insert(sums.len());
+        match sums.get_mut(place) {
+            Some(sum) => sum.rollup.merge(&row.rollup),
+            None => sums.push(row),
         }
     }
-    groups.into_values().collect()
+    sums
+}
+
+/// Series and their ids. An id is a hash of all parts of its series, so each is made once.
+#[derive(Default)]
+struct SeriesIds(HashMap<Arc<Series>, Uuid>);
+
+impl SeriesIds {
+    fn of(&mut self, series: Series) -> (Arc<Series>, Uuid) {
+        if let Some((known, id)) = self.0.get_key_value(&series) {
+            return (Arc::clone(known), *id);
+        }
+        let (id, series) = (series.id(), Arc::new(series));
+        self.0.insert(Arc::clone(&series), id);
+        (series, id)
+    }
+
+    /// The rows as those of `scope`, which is coarser than theirs; not added up.
+    fn coarser(&mut self, rows: &[RollupRow], scope: Scope) -> Vec<RollupRow> {
+        let mut known: HashMap<Uuid, (Arc<Series>, Uuid)> = HashMap::new();
+        let rows = rows.iter().map(|row| {
+            let coarser = known.entry(row.series_id);
+            let (series, series_id) = coarser.or_insert_with(|| self.of(row.series.within(scope)));
+            RollupRow {
+                scope,
+                series_id: *series_id,
+                series: Arc::clone(series),
+                ..row.clone()
+            }
+        });
+        rows.collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
     use schemas::rollup::SeriesKind;
 

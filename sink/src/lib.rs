@@ -15,6 +15,8 @@ pub mod erase;
 mod expand;
 mod fault;
 mod letters;
+#[cfg(feature = "test-support")]
+pub mod memory;
 pub mod rebuild;
 mod service;
 mod session;

@@ -120,7 +120,7 @@ impl Way {
         runtime: &Handle,
         give_up: &Shutdown,
     ) -> Outcome {
-        let tables = expand(&self.windows, std::mem::take(&mut batch.deltas).into());
+        let tables = expand(&self.windows, std::mem::take(&mut batch.deltas));
         let health = self.health.clone();
         let mut outage = Outage::new(&health);
         loop {

@@ -2,6 +2,7 @@
 
 mod codec;
 mod queries;
+mod windows;
 
 use anyhow::{Context as _, bail};
 
@@ -9,7 +10,11 @@ use crate::harness::{Run, Stage, http_load, worker::WorkerArgs};
 
 /// All stages, in the order of an event's way.
 pub fn all() -> Vec<Box<dyn Stage>> {
-    vec![Box::new(codec::Codec), Box::new(queries::Queries)]
+    vec![
+        Box::new(codec::Codec),
+        Box::new(windows::Windows),
+        Box::new(queries::Queries),
+    ]
 }
 
 /// Runs a worker: one side of one comparison, once.
@@ -22,6 +27,7 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
         "codec-encode-peer" => codec::encode(args, codec::Side::Peer),
         "codec-decode-ours" => codec::decode(args, codec::Side::Ours),
         "codec-decode-peer" => codec::decode(args, codec::Side::Peer),
+        "windows-ours" => windows::ours(args),
         "http-load" => http_load::run_file(args.plan.as_ref().context("--plan is missing")?),
         other => bail!("there is no worker {other}"),
     }

@@ -9,7 +9,7 @@
 //!   happened at that time, but 5 % are late by up to 10 minutes, evenly distributed.
 //! - As JSON an event has 271 bytes on average.
 //! - 90 % succeed, 7 % fail with a message, 2 % time out, 1 % are cancelled; execution times
-//!   are skewed, most below a second, up to an hour.
+//!   are skewed, most below a second, up to 11 minutes.
 //!
 //! Equal seeds give equal events, in every version of this program's dependencies: the random
 //! numbers are made here.
@@ -96,7 +96,7 @@ impl Workload {
             x if x < 0.99 => Status::Timeout,
             _ => Status::Cancelled,
         };
-        // The square leaves few long ones: half are below 300 ms, one in a hundred above 1 h / 6.
+        // The square leaves few long ones: half are below 0.4 s, one in a hundred is above 8 min.
         let millis = 10f64.powf(1.5 + 4.3 * random.unit().powi(2));
         Draft {
             number,

@@ -3,6 +3,7 @@
 mod batch;
 mod histogram;
 mod series;
+mod sums;
 
 use crate::{
     Usd,
@@ -13,6 +14,7 @@ pub use self::{
     batch::{MalformedRollup, RollupBatch, RollupEntry},
     histogram::{Histogram, MalformedHistogram},
     series::{Scope, Series, SeriesKind},
+    sums::{SumKey, Sums},
 };
 
 /// What is kept of a set of events of one series in one window. A commutative monoid:
@@ -85,6 +87,33 @@ impl Rollup {
                 ..Self::default()
             },
             Event::UserSession(e) => Self::of_session(e),
+        }
+    }
+
+    /// Adds one event: the same as merging [`Rollup::of`] it, without making that.
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            Event::CommandExecution(e) => self.add_execution(e.status, e.execution_time_ms),
+            Event::AgentInteraction(e) => {
+                self.add_execution(e.status, e.execution_time_ms);
+                let input = unsigned(e.input_tokens.unwrap_or(0));
+                self.input_tokens = self.input_tokens.saturating_add(input);
+                let output = unsigned(e.output_tokens.unwrap_or(0));
+                self.output_tokens = self.output_tokens.saturating_add(output);
+                self.cost = self.cost.saturating_add(e.cost_usd.unwrap_or(Usd::ZERO));
+            }
+            Event::ProductivityMetric(_) | Event::UserSession(_) => self.merge(&Self::of(event)),
+        }
+    }
+
+    fn add_execution(&mut self, status: Status, time: i64) {
+        self.count = self.count.saturating_add(1);
+        let of_status = &mut self.by_status[status as usize];
+        *of_status = of_status.saturating_add(1);
+        let time = unsigned(time);
+        match &mut self.execution_time {
+            Some(times) => times.add(time),
+            none @ None => *none = Some(ExecutionTime::of(time)),
         }
     }
 
@@ -162,6 +191,13 @@ impl ExecutionTime {
             max: time,
             histogram,
         }
+    }
+
+    fn add(&mut self, time: u64) {
+        self.sum = self.sum.saturating_add(time);
+        self.min = self.min.min(time);
+        self.max = self.max.max(time);
+        self.histogram.add(time);
     }
 
     fn merge(&mut self, other: &Self) {

@@ -80,19 +80,12 @@ pub struct Series {
 impl Series {
     /// The finest series of an event.
     pub fn of(event: &Event) -> Self {
-        let (kind, name, model) = match event {
-            Event::CommandExecution(e) => (SeriesKind::Command, e.command_name.as_str(), None),
-            Event::AgentInteraction(e) => {
-                (SeriesKind::Agent, e.agent_name.as_str(), e.model.clone())
-            }
-            Event::ProductivityMetric(e) => (SeriesKind::Metric, e.metric_type.as_str(), None),
-            Event::UserSession(e) => (SeriesKind::Session, e.kind.as_str(), None),
-        };
+        let (kind, name, model) = parts(event);
         let common = event.common();
         Self {
             kind,
             name: name.to_owned(),
-            model,
+            model: model.map(str::to_owned),
             team_id: common.team_id,
             project_id: common.project_id,
             user_id: common.user_id,
@@ -131,6 +124,16 @@ impl Series {
             bytes.extend_from_slice(model.as_bytes());
         }
         Uuid::new_v5(&NAMESPACE, &bytes)
+    }
+}
+
+/// Kind, name and model of an event's series.
+pub(super) fn parts(event: &Event) -> (SeriesKind, &str, Option<&str>) {
+    match event {
+        Event::CommandExecution(e) => (SeriesKind::Command, &e.command_name, None),
+        Event::AgentInteraction(e) => (SeriesKind::Agent, &e.agent_name, e.model.as_deref()),
+        Event::ProductivityMetric(e) => (SeriesKind::Metric, e.metric_type.as_str(), None),
+        Event::UserSession(e) => (SeriesKind::Session, e.kind.as_str(), None),
     }
 }
 

@@ -1,9 +1,11 @@
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
 use crate::{
-    Timestamp,
+    Timestamp, Window,
     event::{AgentInteraction, CommandExecution, ProductivityMetric, SessionKind, UserSession},
 };
 
@@ -160,6 +162,30 @@ proptest! {
             .map(|cut| rollup(&shuffled[cut[0]..cut[1]]))
             .fold(Rollup::default(), |sum, part| merged(&sum, &part));
         prop_assert_eq!(grouped, rollup(&events));
+    }
+
+    #[test]
+    fn adding_an_event_is_merging_its_rollup(events in some(events())) {
+        let mut added = Rollup::default();
+        events.iter().for_each(|event| added.add(event));
+        prop_assert_eq!(added, rollup(&events));
+    }
+
+    #[test]
+    fn sums_hold_every_event_in_its_minute_and_series(events in some(events())) {
+        let mut sums = Sums::default();
+        let mut plain: HashMap<SumKey, Rollup> = HashMap::new();
+        // Twice, so that each sum is found again.
+        for event in events.iter().chain(&events) {
+            sums.add(event);
+            let common = event.common();
+            let minute = Window::M1.start(common.timestamp);
+            let key = (common.organization_id, minute, Series::of(event));
+            plain.entry(key).or_default().merge(&Rollup::of(event));
+        }
+        prop_assert_eq!(sums.len(), plain.len());
+        prop_assert_eq!(sums.drain().collect::<HashMap<_, _>>(), plain);
+        prop_assert!(sums.is_empty());
     }
 
     #[test]

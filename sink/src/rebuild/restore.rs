@@ -83,7 +83,7 @@ pub(super) async fn restore(
 /// Writes a batch, and tells how many of its events the database refuses: they are dead letters
 /// of the sink's, whoever finds them missing.
 async fn write(store: &Store, windows: &[Window], batch: &mut Batch) -> Result<u64, StoreError> {
-    let tables = expand(windows, std::mem::take(&mut batch.deltas).into());
+    let tables = expand(windows, std::mem::take(&mut batch.deltas));
     match store.write(batch, &tables, &[]).await {
         Err(StoreError::Refused(_)) => {}
         written => return written.map(|_| 0),

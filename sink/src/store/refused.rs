@@ -32,7 +32,7 @@ pub(super) async fn insert_sound<'a>(
     // The last is the next.
     let mut parts = vec![events];
     while let Some(part) = parts.pop() {
-        let tables = expand(windows, Deltas::of(part).into());
+        let tables = expand(windows, Deltas::of(part));
         let mut savepoint = connection.begin().await?;
         match insert_events(&mut savepoint, part, &tables).await {
             Ok(rows) => {

@@ -18,7 +18,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 ///
 /// Every comparison runs in pairs, ours and the peer's in turns, each in a process of its own.
 /// Writes bench-report.md, bench-report.json and an SVG of each comparison into the folder of
-/// --out. A peer that cannot be had, or that answers wrongly, is reported as such.
+/// --out. Engines for streams are installed by scripts/bench-peers when they are first needed.
+/// A peer that cannot be had, or that answers wrongly, is reported as such.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Args {

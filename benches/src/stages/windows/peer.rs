@@ -1,0 +1,93 @@
+//! The engines for streams. Each is a program below `benches/peers`, installed below `.peers`
+//! by `scripts/bench-peers`, which reads the files of [`Input`], prints a
+//! [`Run`](crate::harness::Run) and writes its results as [`super::result`] tells.
+
+use std::{ffi::OsString, path::Path, process::Command};
+
+use anyhow::{Context as _, ensure};
+
+use super::input::Input;
+use crate::harness::{Context, pinned};
+
+/// An engine.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// As `scripts/bench-peers` names it.
+    pub(super) name: &'static str,
+    /// Our rate divided by its rate should be at least this.
+    pub(super) goal: f64,
+    /// Events of a run in the short form. Slow peers get fewer, and ours the same.
+    pub(super) short: u64,
+    /// Events of a run in the full form.
+    pub(super) full: u64,
+}
+
+/// All of them.
+pub(super) const PEERS: [Peer; 3] = [
+    Peer {
+        name: "flink",
+        goal: 2.0,
+        short: 1_000_000,
+        full: 10_000_000,
+    },
+    Peer {
+        name: "bytewax",
+        goal: 10.0,
+        short: 100_000,
+        full: 1_000_000,
+    },
+    Peer {
+        name: "pathway",
+        goal: 10.0,
+        short: 100_000,
+        full: 1_000_000,
+    },
+];
+
+impl Peer {
+    /// Installs it if it is not there; its version.
+    pub(super) fn version(&self, context: &Context) -> anyhow::Result<String> {
+        let script = context.root.join("scripts/bench-peers");
+        let output = Command::new(script)
+            .arg(self.name)
+            .output()
+            .context("cannot run scripts/bench-peers")?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        let last = error.lines().last().unwrap_or_default();
+        ensure!(
+            output.status.success(),
+            "scripts/bench-peers {}: {last}",
+            self.name
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// A run of it on the load's core.
+    pub(super) fn command(&self, context: &Context, input: &Input, result: &Path) -> Command {
+        let installed = context.root.join(".peers").join(self.name);
+        let source = context.root.join("benches/peers").join(self.name);
+        let mut command;
+        if self.name == "flink" {
+            command = pinned(&context.cores.load, Path::new("java"));
+            let mut classes = OsString::from(installed.join("classes"));
+            classes.push(":");
+            classes.push(installed.join("lib/*"));
+            command
+                .args([
+                    "-Xms2g",
+                    "-Xmx2g",
+                    "--add-opens=java.base/java.util=ALL-UNNAMED",
+                ])
+                .arg("-cp")
+                .arg(classes)
+                .arg("WindowsJob");
+        } else {
+            command = pinned(&context.cores.load, &installed.join("bin/python"));
+            command.arg(source.join("windows.py"));
+        }
+        command
+            .args([&input.series, &input.events_file])
+            .arg(result);
+        command
+    }
+}
