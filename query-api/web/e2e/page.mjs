@@ -188,6 +188,75 @@ const steps = {
     await page.getByRole("button", { name: /^Live updates/ }).press("Enter");
     await page.getByRole("button", { name: "Live updates: Paused" }).press("Enter");
   },
+  async "the range is exported in every format, by the keys alone"({ page }) {
+    const dialog = page.getByRole("dialog", { name: "Export the last hour" });
+    await page.getByRole("radio", { name: "24 hours" }).focus();
+    await page.keyboard.press("ArrowLeft");
+    await page.getByRole("button", { name: "Export" }).press("Enter");
+    await dialog.waitFor();
+    await accessible(page, "the export");
+    await picture(page, "export");
+    const download = async (kind, format) => {
+      await dialog.getByLabel("Events").selectOption(kind);
+      await dialog.getByLabel("Format").selectOption(format);
+      const [file] = await Promise.all([
+        page.waitForEvent("download"),
+        dialog.getByRole("button", { name: "Download" }).press("Enter"),
+      ]);
+      const name = file.suggestedFilename();
+      assert.match(name, new RegExp(`^flowmeter-${kind}-\\d{8}T\\d{6}Z-\\d{8}T\\d{6}Z\\.${format}$`));
+      await dialog.getByRole("status").getByText(name).waitFor();
+      return readFileSync(await file.path());
+    };
+    const lines = (content) => content.toString("utf8").trimEnd().split("\n");
+    // The last one may be too new for an export, which leaves out the last seconds.
+    await becomes("commands in CSV", expected.commands + 1, async () => {
+      const [names, ...rows] = lines(await download("commands", "csv"));
+      assert.ok(names.split(",").includes("command_name"), names);
+      return rows.length;
+    });
+    const agents = lines(await download("agents", "ndjson")).map((line) => JSON.parse(line));
+    assert.equal(agents.length, expected.agents);
+    assert.ok(agents.every((agent) => agent.agent_name === "coder"));
+    const parquet = await download("commands", "parquet");
+    assert.equal(parquet.subarray(0, 4).toString() + parquet.subarray(-4).toString(), "PAR1PAR1");
+
+    await page.route("**/api/metrics/export/*", (route) =>
+      route.fulfill({ status: 429, contentType: "application/problem+json", json: { detail: "Too many exports run." } }),
+    );
+    await dialog.getByRole("button", { name: "Download" }).press("Enter");
+    await dialog.getByRole("status").getByText("Too many exports run.").waitFor();
+    await page.unroute("**/api/metrics/export/*");
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+    const focused = await page.evaluate(() => document.activeElement.textContent);
+    assert.equal(focused, "Export");
+    await page.getByRole("radio", { name: "1 hour" }).focus();
+    await page.keyboard.press("ArrowRight");
+  },
+  async "no figure reaches into the next one"({ page }) {
+    // Of a copy, in which each says as much as one may.
+    const wide = () =>
+      page.locator(".figures").evaluate((figures) => {
+        const copy = figures.cloneNode(true);
+        figures.after(copy);
+        for (const note of copy.querySelectorAll(".note")) {
+          note.replaceChildren();
+          for (const text of ["+12.3\u2009%", "commands 1.23\u2009s"]) {
+            note.append(Object.assign(document.createElement("span"), { textContent: text }));
+          }
+        }
+        const notes = [...copy.querySelectorAll(".note")];
+        const reaching = notes.filter((note) => note.scrollWidth > note.clientWidth);
+        copy.remove();
+        return reaching.map((note) => note.textContent);
+      });
+    for (const width of [1250, 1440, 1720]) {
+      await page.setViewportSize({ width, height: 900 });
+      assert.deepEqual(await wide(), [], `at ${width} pixels`);
+    }
+    await page.setViewportSize({ width: 1440, height: 900 });
+  },
   async "it is accessible in light and in dark, wide and narrow"({ page }) {
     await accessible(page, "light");
     await picture(page, "light");
@@ -232,8 +301,9 @@ const browser = await chromium.launch({
   ],
 });
 try {
-  // A stream that is not ready yet is tried again; that it comes is asked for below.
-  const { page, faults } = await open(browser, [...missing, "/live"]);
+  // A stream that is not ready yet is tried again; that it comes is asked for below. An export
+  // is refused on purpose.
+  const { page, faults } = await open(browser, [...missing, "/live", "/export/"]);
   for (const [name, step] of Object.entries(steps)) {
     const began = Date.now();
     try {

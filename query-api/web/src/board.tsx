@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 
 import { address, type Client } from "./api/client";
-import type { Claims } from "./api/token";
+import { mayExport, type Claims } from "./api/token";
 import type { Aggregated, Dashboard } from "./api/types";
 import { Top } from "./top";
 import { byTeam } from "./model/teams";
@@ -10,6 +10,7 @@ import { useRead } from "./parts/read";
 import { useSeries } from "./parts/series";
 import { useTheme } from "./parts/theme";
 import { Errors } from "./panels/errors";
+import { Export } from "./panels/export";
 import { Figures } from "./panels/figures";
 import { Headline } from "./panels/headline";
 import { Health } from "./panels/health";
@@ -68,7 +69,9 @@ export function Board({ client, claims, onLeave }: Props) {
         theme={theme}
         onTheme={toggleTheme}
         onLeave={onLeave}
-      />
+      >
+        {mayExport(claims) && <Export client={client} range={range} team={team} from={series.starts[0] ?? 0} />}
+      </Top>
       <main id="main" tabIndex={-1}>
         <h1 class="unseen">Flowmeter: the {range.words}</h1>
         <div class="row first">

@@ -1,3 +1,5 @@
+import type { ComponentChildren } from "preact";
+
 import type { Claims } from "./api/token";
 import { shortId } from "./model/format";
 import { RANGES, rangeNamed } from "./model/ranges";
@@ -18,6 +20,8 @@ interface Props {
   theme: Theme;
   onTheme(): void;
   onLeave(): void;
+  /** More that can be done. */
+  children?: ComponentChildren;
 }
 
 const MODES: Record<Mode, { label: string; title: string }> = {
@@ -73,6 +77,7 @@ export function Top(props: Props) {
       <span class="who" title={`User ${claims.user}\nOrganization ${claims.organization}`}>
         <b>{claims.role}</b> <span class="where">of organization {shortId(claims.organization)}</span>
       </span>
+      {props.children}
       <button type="button" class="word" onClick={props.onTheme} aria-label={`Use ${theme === "dark" ? "light" : "dark"} colours`}>
         {theme === "dark" ? "Light" : "Dark"}
       </button>

@@ -1,12 +1,16 @@
 import { expect, test } from "vitest";
 
-import { age, ago, bucket, count, duration, money, percent, roundDuration, shortId, tick } from "../src/model/format";
+import { age, ago, bucket, bytes, count, duration, money, percent, roundDuration, shortId, tick } from "../src/model/format";
 
 /** Thin spaces as plain ones. */
 const plain = (text: string) => text.replaceAll("\u2009", " ");
 
 test("counts keep four digits and then three", () => {
   expect([0, 7, 9_999, 10_000, 12_345, 1_234_567].map(count)).toEqual(["0", "7", "9,999", "10K", "12.3K", "1.23M"]);
+});
+
+test("sizes of files are told in units of thousands", () => {
+  expect([0, 999, 1000, 3_240, 18_400_000, 2_500_000_000].map(bytes).map(plain)).toEqual(["0 B", "999 B", "1.0 kB", "3.2 kB", "18 MB", "2.5 GB"]);
 });
 
 test("money keeps what matters of little and of much", () => {

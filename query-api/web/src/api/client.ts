@@ -43,7 +43,18 @@ export class Client {
     return this.send<T>(url, { method: "POST", body: JSON.stringify(body), headers });
   }
 
+  /** A file, and the name that the server gives it. */
+  async file(url: string, signal?: AbortSignal): Promise<{ name: string; content: Blob }> {
+    const response = await this.ask(url, signal ? { signal } : {});
+    const said = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
+    return { name: said?.[1] ?? "flowmeter", content: await response.blob() };
+  }
+
   private async send<T>(url: string, init: RequestInit): Promise<T> {
+    return (await (await this.ask(url, init)).json()) as T;
+  }
+
+  private async ask(url: string, init: RequestInit): Promise<Response> {
     const headers = { ...init.headers, Authorization: `Bearer ${this.token}` };
     let response: Response;
     try {
@@ -53,7 +64,7 @@ export class Client {
       throw new Refused(0, "unreachable", "Flowmeter does not answer.", null);
     }
     // Health is told with 503 when something is down, and is an answer all the same.
-    if (response.ok || url.endsWith("/health")) return (await response.json()) as T;
+    if (response.ok || url.endsWith("/health")) return response;
     const refused = await problem(response);
     if (refused.status === 401) this.onExpired();
     throw refused;

@@ -29,6 +29,11 @@ export function claims(token: string): Claims | null {
   }
 }
 
+/** Whether exports are offered: the server has none for viewers. */
+export function mayExport({ role }: Claims): boolean {
+  return role !== "viewer";
+}
+
 /** A pasted text without what copying adds: blanks, line ends, `Bearer`, `export …=`. */
 export function tidy(text: string): string {
   const joined = text.replace(/^\s*(Bearer\s+|(export\s+)?\w+=)/, "");

@@ -70,6 +70,17 @@ export function tick(text: string): string {
   return text.replace(/(\.\d*?)0+(?=\D*$)/, "$1").replace(/\.(?=\D*$)/, "");
 }
 
+/** 512 B, 3.2 kB and 18 MB. */
+export function bytes(size: number): string {
+  let [value, unit] = [size, "B"];
+  for (const next of ["kB", "MB", "GB"]) {
+    if (value < 1000) break;
+    [value, unit] = [value / 1000, next];
+  }
+  const digits = unit === "B" || value >= 10 ? 0 : 1;
+  return `${value.toFixed(digits)}\u2009${unit}`;
+}
+
 /** How long something runs: 12 s, 4 min, 3 h, 9 d. */
 export function age(seconds: number): string {
   if (seconds < 60) return `${Math.max(0, Math.floor(seconds))}\u2009s`;
