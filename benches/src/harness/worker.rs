@@ -22,6 +22,9 @@ pub struct WorkerArgs {
     /// A file that says what to load a server with.
     #[arg(long)]
     pub plan: Option<PathBuf>,
+    /// A file for the results, so that they can be checked after the timed part.
+    #[arg(long)]
+    pub result: Option<PathBuf>,
 }
 
 /// A stopwatch of wall and processor time that can be stopped in between, for work that comes
