@@ -49,7 +49,9 @@ impl SessionFault for SessionError {
             Self::Transaction(TransactionError::RetriesExhausted(_)) | Self::SlowBrokers => {
                 "brokers_slow"
             }
-            Self::Transaction(TransactionError::Abortable(_)) => "aborted",
+            Self::Transaction(TransactionError::Abortable(_) | TransactionError::Rebalanced(_)) => {
+                "aborted"
+            }
             Self::Transaction(TransactionError::Fenced(_)) => "fenced",
             Self::Transaction(TransactionError::Fatal(_))
             | Self::Encoding(_)

@@ -72,6 +72,11 @@ impl Partitions {
         }
     }
 
+    /// All partitions that are ours.
+    pub(crate) fn all(&self) -> Vec<TopicPartition> {
+        self.reading.keys().cloned().collect()
+    }
+
     /// A partition of ours.
     pub(crate) fn reading(&mut self, partition: &TopicPartition) -> Option<&mut Reading> {
         self.reading.get_mut(partition)

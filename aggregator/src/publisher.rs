@@ -196,12 +196,17 @@ impl Publisher {
     }
 
     /// Gives up what is open, so that readers need not wait for the broker to do it.
-    pub(crate) fn abort(&mut self) {
-        if self.since.take().is_some()
-            && let Err(error) = self.producer.abort()
-        {
-            debug!(%error, "a transaction is left to the broker to give up");
+    ///
+    /// # Errors
+    /// Those of [`TransactionalProducer::abort`].
+    pub(crate) fn abort(&mut self) -> Result<(), TransactionError> {
+        self.sums = Accumulator::default();
+        self.delays = Delays::default();
+        self.dead = 0;
+        if self.since.take().is_some() {
+            self.producer.abort()?;
         }
+        Ok(())
     }
 }
 

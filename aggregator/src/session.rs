@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
+use platform::backoff::Backoff;
 use platform::clock;
 use platform::http::health::ComponentHealth;
 use platform::kafka::admission::{Admission, RecordParts, Refusal, Sighting, Verdict};
@@ -12,7 +13,7 @@ use platform::kafka::consumer::{
     start_offset,
 };
 use platform::kafka::refusals::RefusalLimit;
-use platform::kafka::transactions::TransactionalProducer;
+use platform::kafka::transactions::{TransactionError, TransactionalProducer};
 use platform::lifecycle::Shutdown;
 use platform::telemetry::names;
 use rdkafka::Message;
@@ -37,6 +38,9 @@ const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an assignment may take, well below the group's patience with a member that does
 /// not poll.
 const ASSIGNMENT: Duration = Duration::from_secs(30);
+/// Of the pauses after a rebalance that came between.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often watermarks are looked at, and records that wait.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
@@ -68,6 +72,30 @@ struct Open<'a> {
     looked_around: Instant,
     /// Watermarks go with the next flush.
     watermarks_due: bool,
+    /// Between commits that a rebalance came between.
+    rebalanced: Backoff,
+}
+
+/// How long brokers may take to say where partitions begin.
+struct Patience {
+    until: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self {
+            until: Instant::now() + ASSIGNMENT,
+        }
+    }
+
+    /// For the next question.
+    fn left(&self) -> Result<Duration, SessionError> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(SessionError::SlowBrokers);
+        }
+        Ok(left.min(BROKER_TIMEOUT))
+    }
 }
 
 impl Session {
@@ -96,12 +124,14 @@ impl Session {
             partition_counts: None,
             looked_around: Instant::now(),
             watermarks_due: false,
+            rebalanced: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
         };
         let outcome = open.read_until(shutdown);
         if let Err(error) = &outcome
             && error.leaves_transaction()
+            && let Err(error) = open.publisher.abort()
         {
-            open.publisher.abort();
+            debug!(%error, "a transaction is left to the broker to give up");
         }
         open.forget();
         drop(open);
@@ -123,7 +153,7 @@ impl Open<'_> {
                 Polled::Record(record) => self.read(&record)?,
                 Polled::Assigned(partitions) => self.begin(&partitions)?,
                 Polled::Revoked(partitions) => {
-                    self.flush()?;
+                    self.flush_or_start_over()?;
                     self.release(&partitions)?;
                 }
                 // Another member reads them from the last commit on; what is held of them
@@ -137,7 +167,7 @@ impl Open<'_> {
                 self.look_for_watermarks()?;
             }
             if self.publisher.is_due(idle) {
-                self.flush()?;
+                self.flush_or_start_over()?;
             }
         }
         self.flush()
@@ -146,19 +176,41 @@ impl Open<'_> {
     /// Goes on where the group's last commit ended, after reading again what tells whether
     /// an event was there before.
     fn begin(&mut self, partitions: &[TopicPartition]) -> Result<(), SessionError> {
-        let deadline = Instant::now() + ASSIGNMENT;
-        let patience = || {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(SessionError::SlowBrokers);
-            }
-            Ok(left.min(BROKER_TIMEOUT))
-        };
-        let committed = self.consumer.committed(partitions, patience()?)?;
-        let mut refused = self.refused_before(partitions, &committed, deadline)?;
+        let patience = Patience::new();
+        let starts = self.assign(partitions, &patience)?;
+        self.partition_counts = Some(self.count_partitions(&patience)?);
+        self.consumer.accept_assignment(&starts)?;
+        self.tell();
+        info!(partitions = starts.len(), "partitions assigned");
+        Ok(())
+    }
+
+    /// The same of all partitions that are read, after a transaction that was given up. The
+    /// member stays in its group: if it left, the others would have to divide the partitions
+    /// anew, and their commits would meet the same.
+    fn start_over(&mut self) -> Result<(), SessionError> {
+        self.publisher.abort()?;
+        let all = self.partitions.all();
+        self.consumer.resume(&self.held_of(&all))?;
+        self.held.release(&all);
+        let patience = Patience::new();
+        let starts = self.assign(&all, &patience)?;
+        self.consumer.seek(&starts, patience.left()?)?;
+        self.tell();
+        Ok(())
+    }
+
+    /// Takes partitions as they are committed; gives where each is to be read from.
+    fn assign(
+        &mut self,
+        partitions: &[TopicPartition],
+        patience: &Patience,
+    ) -> Result<Vec<(TopicPartition, i64)>, SessionError> {
+        let committed = self.consumer.committed(partitions, patience.left()?)?;
+        let mut refused = self.refused_before(partitions, &committed, patience.until)?;
         let mut starts = Vec::with_capacity(partitions.len());
         for (partition, committed) in partitions.iter().zip(committed) {
-            let (low, high) = self.consumer.watermarks(partition, patience()?)?;
+            let (low, high) = self.consumer.watermarks(partition, patience.left()?)?;
             let next = committed.as_ref().map(|committed| committed.offset);
             let first = start_offset(next, low, high).map_err(|gone| SessionError::OffsetGone {
                 partition: partition.clone(),
@@ -169,7 +221,7 @@ impl Open<'_> {
                 Some(None) => low,
                 Some(Some(millis)) => self
                     .consumer
-                    .offset_at_time(partition, millis, patience()?)?
+                    .offset_at_time(partition, millis, patience.left()?)?
                     .map_or(first, |offset| offset.clamp(low, first)),
             };
             debug!(%partition, first, again = first - from, "reading");
@@ -177,11 +229,7 @@ impl Open<'_> {
             self.partitions.assign(partition.clone(), first, refused);
             starts.push((partition.clone(), from));
         }
-        self.partition_counts = Some(self.count_partitions(&patience)?);
-        self.consumer.accept_assignment(&starts)?;
-        self.tell();
-        info!(partitions = starts.len(), "partitions assigned");
-        Ok(())
+        Ok(starts)
     }
 
     /// What was refused of the records that are read again.
@@ -202,12 +250,9 @@ impl Open<'_> {
         refused_since(client, group, &dead_letters, from, partitions, deadline)
     }
 
-    fn count_partitions(
-        &self,
-        patience: &impl Fn() -> Result<Duration, SessionError>,
-    ) -> Result<(u32, [i32; 2]), SessionError> {
+    fn count_partitions(&self, patience: &Patience) -> Result<(u32, [i32; 2]), SessionError> {
         let count = |topic: &str| -> Result<i32, SessionError> {
-            Ok(self.consumer.partition_count(topic, patience()?)?)
+            Ok(self.consumer.partition_count(topic, patience.left()?)?)
         };
         let topics = &self.session.topics;
         let mut sources = 0;
@@ -219,19 +264,20 @@ impl Open<'_> {
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), ConsumerError> {
-        let paused: Vec<TopicPartition> = partitions
-            .iter()
-            .filter(|partition| self.held.holds(partition))
-            .cloned()
-            .collect();
         // Should they come back, they are to be read.
-        self.consumer.resume(&paused)?;
+        self.consumer.resume(&self.held_of(partitions))?;
         self.held.release(partitions);
         self.partitions.release(partitions);
         self.consumer.release(partitions)?;
         self.tell();
         info!(partitions = partitions.len(), "partitions released");
         Ok(())
+    }
+
+    /// Those of which a record waits: their reading is paused.
+    fn held_of(&self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
+        let held = partitions.iter().filter(|p| self.held.holds(p));
+        held.cloned().collect()
     }
 
     fn read(&mut self, record: &BorrowedMessage<'_>) -> Result<(), SessionError> {
@@ -357,6 +403,25 @@ impl Open<'_> {
             self.publisher.open()?;
         }
         Ok(())
+    }
+
+    /// Flushes; if a rebalance came between, what was read since the last commit is read again.
+    fn flush_or_start_over(&mut self) -> Result<(), SessionError> {
+        match self.flush() {
+            Err(SessionError::Transaction(TransactionError::Rebalanced(reason))) => {
+                let pause = self.rebalanced.pause();
+                info!(%reason, pause_ms = pause.as_millis(), "reading again from the last commit");
+                counter!(names::CONSUMER_SESSIONS, "service" => "aggregator", "outcome" => "rebalanced")
+                    .increment(1);
+                // Until the group has settled, the next commit would be refused as well.
+                std::thread::sleep(pause);
+                self.start_over()
+            }
+            flushed => {
+                self.rebalanced.reset();
+                flushed
+            }
+        }
     }
 
     /// Publishes what is held and commits it with the offsets it comes from.

@@ -150,9 +150,12 @@ impl PartitionConsumer {
                 "session.timeout.ms",
                 settings.session_timeout.as_millis().to_string(),
             )
+            // A member learns by its heartbeat that others came or went, and until all have
+            // learned it, the one that came reads nothing. A third, as usual, would be a pause
+            // of three seconds.
             .set(
                 "heartbeat.interval.ms",
-                (settings.session_timeout.as_millis() * 3 / 10).to_string(),
+                (settings.session_timeout.as_millis() / 10).to_string(),
             )
             .set(
                 "max.poll.interval.ms",
@@ -218,6 +221,25 @@ impl PartitionConsumer {
         let list = offset_list(starts)?;
         self.consumer.incremental_assign(&list)?;
         self.unanswered.set(None);
+        self.starts.borrow_mut().extend(starts.iter().cloned());
+        Ok(())
+    }
+
+    /// Reads partitions of this member from other offsets on. What was fetched ahead is dropped.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Kafka`].
+    pub fn seek(
+        &self,
+        starts: &[(TopicPartition, i64)],
+        timeout: Duration,
+    ) -> Result<(), ConsumerError> {
+        let sought = self
+            .consumer
+            .seek_partitions(offset_list(starts)?, timeout)?;
+        for element in sought.elements() {
+            element.error()?;
+        }
         self.starts.borrow_mut().extend(starts.iter().cloned());
         Ok(())
     }

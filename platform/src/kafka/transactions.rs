@@ -39,6 +39,10 @@ pub enum TransactionError {
     /// want the same once more, until the client has got a new epoch.
     #[error("Kafka transaction, to be aborted: {0}")]
     Abortable(String),
+    /// Like [`Abortable`](Self::Abortable): the group was divided anew between asking for its
+    /// metadata and the commit. The member is still one of the group.
+    #[error("Kafka transaction, to be aborted after a rebalance: {0}")]
+    Rebalanced(String),
     /// Another producer with this transactional id, or another member of the
     /// group, has taken over. Make a new producer, or end.
     #[error("Kafka transaction, fenced by a successor: {0}")]
@@ -296,7 +300,11 @@ fn classify(error: &KafkaError) -> Verdict {
     } else if transaction.is_fatal() {
         Verdict::Other(TransactionError::Fatal(reason))
     } else if transaction.txn_requires_abort() {
-        Verdict::Other(TransactionError::Abortable(reason))
+        Verdict::Other(if is_of_rebalance(transaction.code()) {
+            TransactionError::Rebalanced(reason)
+        } else {
+            TransactionError::Abortable(reason)
+        })
     } else if transaction.is_retriable() {
         Verdict::Retry(reason)
     } else {
@@ -310,6 +318,11 @@ fn is_fencing(code: RDKafkaErrorCode) -> bool {
         code,
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch
     )
+}
+
+fn is_of_rebalance(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::IllegalGeneration | Code::RebalanceInProgress)
 }
 
 fn send_error(error: &KafkaError) -> TransactionError {

@@ -188,6 +188,44 @@ async fn a_record_that_cannot_be_delivered_fails_the_commit_and_a_later_transact
     assert!(works);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_committed_for_a_group_of_before_a_rebalance_is_to_be_begun_anew() {
+    let fixture = Fixture::new().await;
+    let first = fixture.consumer(&fixture.input);
+    join(&first);
+    let producer = fixture.producer();
+    let before = first.group_metadata().unwrap();
+    let commit = |group: &ConsumerGroupMetadata| {
+        producer.begin().unwrap();
+        let sent = producer.send(&fixture.output, Some(b"k"), Some(b"v"), &[]);
+        let done = sent.and_then(|()| producer.commit(&fixture.offsets(1), group));
+        if done.is_err() {
+            producer.abort().unwrap();
+        }
+        done
+    };
+    commit(&before).unwrap();
+    let second = fixture.consumer(&fixture.input);
+    let deadline = Instant::now() + TIMEOUT;
+    let error = loop {
+        for member in [&first, &second] {
+            let polled = member.poll(Duration::from_millis(20)).unwrap();
+            assert!(matches!(polled, Polled::Idle), "no partition changes hands");
+        }
+        if let Err(error) = commit(&before) {
+            break error;
+        }
+        assert!(Instant::now() < deadline, "the second does not join");
+    };
+    assert!(
+        matches!(error, TransactionError::Rebalanced(_)),
+        "{error:?}"
+    );
+    while commit(&first.group_metadata().unwrap()).is_err() {
+        assert!(Instant::now() < deadline, "the group does not settle");
+    }
+}
+
 #[test]
 fn without_a_broker_a_new_producer_fails_within_its_bound() {
     let nowhere = KafkaClientConfig {
