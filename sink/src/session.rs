@@ -21,7 +21,7 @@ use crate::{
     decode::Decoder,
     fault::SessionError,
     letters::Letters,
-    store::{Store, StoreError},
+    store::{Kept, Store, StoreError},
     writer::{Way, Writer},
 };
 
@@ -82,6 +82,7 @@ impl<'a> Session<'a> {
         let (client, group) = (settings.client.clone(), &settings.group);
         let way = Way {
             store: store.clone(),
+            kept: Kept::default(),
             windows: settings.windows.clone(),
             letters: Letters::new(client, group, settings.topics.clone()),
             refusals: Refusals::new(settings.refusal_limit),

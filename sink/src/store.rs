@@ -4,6 +4,7 @@ pub(crate) mod by_user;
 mod cursors;
 mod dead_letters;
 mod events;
+mod kept;
 mod refused;
 pub(crate) mod rollups;
 mod trouble;
@@ -14,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 use platform::{
     database::{
         ACQUIRE_TIMEOUT, DatabaseError, DatabaseUrl, Role,
-        changes::{self, INSTALLATION},
+        changes::{self, INSTALLATION, Raised},
         connect,
     },
     kafka::{consumer::TopicPartition, refusals::Refusals, transactions::TransactionError},
@@ -25,6 +26,7 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 
 pub(crate) use self::{
     dead_letters::{DeadLetterRow, ReplayedRow},
+    kept::Kept,
     refused::RefusedEvent,
     trouble::Trouble,
 };
@@ -130,22 +132,31 @@ impl Store {
         Ok(bounded(read).await??)
     }
 
-    /// Writes a batch's rows and moves its cursors, or does nothing.
+    /// Writes a batch's rows and moves its cursors, or does nothing. `kept` is what this store
+    /// wrote last.
     pub(crate) async fn write(
         &self,
         batch: &Batch,
         tables: &[(Window, Vec<RollupRow>)],
         moves: &[CursorMove],
+        kept: &mut Kept,
     ) -> Result<Written, StoreError> {
         let write = async {
             let mut transaction = self.begin(moves).await?;
-            let mut written = insert_events(&mut transaction, &batch.events, tables).await?;
+            let (mut written, sums) =
+                insert_events(&mut transaction, &batch.events, tables, kept).await?;
             insert_others(&mut transaction, batch, &mut written).await?;
-            tell(&mut transaction, batch).await?;
+            let raised = tell(&mut transaction, batch, tables).await?;
             transaction.commit().await?;
+            kept.keep(tables, sums, &raised);
             Ok(written)
         };
-        self.explained(bounded(write).await.flatten()).await
+        let written = bounded(write).await.flatten();
+        if written.is_err() {
+            // What was taken of it is in no table, or in one of a commit that nobody heard of.
+            kept.clear();
+        }
+        self.explained(written).await
     }
 
     /// The same without the events that the database refuses, which `bury` is given before
@@ -167,7 +178,7 @@ impl Store {
                 refused::insert_sound(&mut transaction, &batch.events, windows, refusals).await?;
             insert_others(&mut transaction, batch, &mut written).await?;
             bury(&refused)?;
-            tell(&mut transaction, batch).await?;
+            tell(&mut transaction, batch, &[]).await?;
             transaction.commit().await?;
             Ok(written)
         };
@@ -202,22 +213,23 @@ impl Store {
     }
 }
 
-/// Inserts events and merges what they add to rollups.
+/// Inserts events and merges what they add to rollups; gives what those are now.
 async fn insert_events(
     connection: &mut PgConnection,
     events: &[RawEvent],
     tables: &[(Window, Vec<RollupRow>)],
-) -> Result<Written, StoreError> {
+    kept: &mut Kept,
+) -> Result<(Written, kept::Sums), StoreError> {
     let insert = async {
         let mut written = events::insert(&mut *connection, events).await?;
-        rollups::merge(&mut *connection, tables).await?;
+        let sums = rollups::merge(&mut *connection, tables, kept).await?;
         for (window, rows) in tables {
             written.insert(format!("rollups_{window}"), rows.len());
         }
         let users = crate::by_user::by_user(tables);
         by_user::add(&mut *connection, &users).await?;
         written.insert(by_user::TABLE.to_owned(), users.len());
-        Ok(written)
+        Ok((written, sums))
     };
     insert.await.map_err(|error| match error {
         StoreError::Sql(error) if trouble::is_of_row(&error) => StoreError::Refused(error),
@@ -248,11 +260,15 @@ async fn insert_others(
 }
 
 /// Tells whose rows are others now.
-async fn tell(connection: &mut PgConnection, batch: &Batch) -> Result<(), StoreError> {
-    let organizations = batch.events.iter().map(RawEvent::organization_id);
+async fn tell(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    tables: &[(Window, Vec<RollupRow>)],
+) -> Result<Vec<Raised>, StoreError> {
+    let of_events = batch.events.iter().map(RawEvent::organization_id);
+    let organizations = of_events.chain(rollups::organizations(tables));
     let installation = (!batch.watermarks.is_empty()).then_some(INSTALLATION);
-    changes::raise(connection, organizations.chain(installation)).await?;
-    Ok(())
+    Ok(changes::raise(connection, organizations.chain(installation)).await?)
 }
 
 async fn bounded<T>(future: impl Future<Output = T>) -> Result<T, StoreError> {

@@ -4,7 +4,7 @@ mod outage;
 mod poison;
 mod replayed;
 mod rivals;
-mod support;
+pub(crate) mod support;
 
 use platform::http::health::CheckStatus;
 use schemas::{

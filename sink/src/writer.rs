@@ -18,7 +18,7 @@ use crate::{
     cursors::CursorMove,
     expand::{RollupRow, expand},
     letters::Letters,
-    store::{Store, StoreError, Trouble, Written},
+    store::{Kept, Store, StoreError, Trouble, Written},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -41,6 +41,8 @@ pub(crate) struct Writer {
 /// What the way to the database needs.
 pub(crate) struct Way {
     pub(crate) store: Store,
+    /// What it wrote last.
+    pub(crate) kept: Kept,
     pub(crate) windows: Vec<Window>,
     pub(crate) letters: Letters,
     pub(crate) refusals: Refusals,
@@ -151,7 +153,7 @@ impl Way {
         tables: &[(Window, Vec<RollupRow>)],
         moves: &[CursorMove],
     ) -> Result<Written, StoreError> {
-        let written = match self.store.write(batch, tables, moves).await {
+        let written = match self.store.write(batch, tables, moves, &mut self.kept).await {
             Err(StoreError::Refused(_)) => {
                 // On a copy: an attempt that fails has refused nothing.
                 let mut refusals = self.refusals.clone();

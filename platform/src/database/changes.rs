@@ -4,7 +4,7 @@
 //! until that ends. So a version that a snapshot shows says which rows the snapshot shows, and
 //! later versions are greater.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 /// Where versions are told when they are committed.
@@ -12,6 +12,17 @@ pub const CHANNEL: &str = "flowmeter_changes";
 
 /// The organization whose version is that of the watermarks: the installation.
 pub const INSTALLATION: Uuid = Uuid::nil();
+
+/// An organization whose version was raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Raised {
+    /// Which.
+    pub organization_id: Uuid,
+    /// The version of whoever changed its rows last; `None` if nobody ever did.
+    pub before: Option<i64>,
+    /// Its version once this transaction is committed.
+    pub after: i64,
+}
 
 /// Raises the versions of organizations; as the last step of the transaction that changes rows
 /// of theirs, since their versions stay locked until it ends.
@@ -21,18 +32,17 @@ pub const INSTALLATION: Uuid = Uuid::nil();
 pub async fn raise(
     connection: &mut PgConnection,
     organizations: impl IntoIterator<Item = Uuid>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<Raised>> {
     let mut organizations: Vec<Uuid> = organizations.into_iter().collect();
     organizations.sort_unstable();
     organizations.dedup();
     if organizations.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    sqlx::query("select flowmeter.raise_versions($1)")
+    sqlx::query_as("select * from flowmeter.raise_versions_from($1)")
         .bind(organizations)
-        .execute(connection)
-        .await?;
-    Ok(())
+        .fetch_all(connection)
+        .await
 }
 
 /// The organizations and versions of a message on [`CHANNEL`]; `None` when it is none of ours.
@@ -77,10 +87,20 @@ mod tests {
         // More than one message holds.
         let many: Vec<Uuid> = (1..=250).map(Uuid::from_u128).collect();
         let mut last = std::collections::BTreeMap::new();
+        let mut raised_to = std::collections::BTreeMap::new();
         for _ in 0..2 {
             let mut transaction = sink.begin().await.unwrap();
-            raise(&mut transaction, many.iter().copied()).await.unwrap();
+            let raised = raise(&mut transaction, many.iter().copied()).await.unwrap();
             transaction.commit().await.unwrap();
+            for Raised {
+                organization_id,
+                before,
+                after,
+            } in raised
+            {
+                assert_eq!(before, last.get(&organization_id).copied());
+                raised_to.insert(organization_id, after);
+            }
             let mut told = std::collections::BTreeMap::new();
             while told.len() < many.len() {
                 let next = tokio::time::timeout(Duration::from_secs(10), listener.recv()).await;
@@ -88,6 +108,7 @@ mod tests {
                 told.extend(parse(message.payload()).unwrap());
             }
             assert!(told.keys().eq(&many));
+            assert_eq!(told, raised_to);
             assert!(last.iter().all(|(id, version)| told[id] > *version));
             last = told;
         }

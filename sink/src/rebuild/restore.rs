@@ -20,7 +20,7 @@ use crate::{
     decode::Decoder,
     expand::expand,
     letters::Content,
-    store::{RefusedEvent, Store, StoreError},
+    store::{Kept, RefusedEvent, Store, StoreError},
 };
 
 /// Events looked up and restored at once.
@@ -84,7 +84,7 @@ pub(super) async fn restore(
 /// of the sink's, whoever finds them missing.
 async fn write(store: &Store, windows: &[Window], batch: &mut Batch) -> Result<u64, StoreError> {
     let tables = expand(windows, std::mem::take(&mut batch.deltas));
-    match store.write(batch, &tables, &[]).await {
+    match store.write(batch, &tables, &[], &mut Kept::default()).await {
         Err(StoreError::Refused(_)) => {}
         written => return written.map(|_| 0),
     }

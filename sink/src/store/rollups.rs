@@ -1,12 +1,17 @@
 //! The tables of rollups, one per window.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use platform::database::rollup_columns::{RollupColumns, SELECTED};
 use schemas::{Rollup, Window};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{ROWS_PER_STATEMENT, StoreError, column};
+use super::{
+    ROWS_PER_STATEMENT, StoreError, column,
+    kept::{Kept, Sums},
+};
 use crate::expand::RollupRow;
 
 /// Names our advisory locks apart from those of others in the same database.
@@ -18,28 +23,42 @@ const LOCKS: u128 = 256;
 // Taken in the order of the array, which is sorted: two instances never wait in a ring.
 const LOCK: &str = "select pg_advisory_xact_lock($1, k) from unnest($2::integer[]) as k";
 
-/// Adds rows to those that are there. No two rows of a table may have the same key.
+/// Adds rows to those that are there, which are read unless they are `kept`; gives what is
+/// there now. No two rows of a table may have the same key.
 pub(super) async fn merge(
     connection: &mut PgConnection,
     tables: &[(Window, Vec<RollupRow>)],
-) -> Result<(), StoreError> {
-    let all_rows = tables.iter().flat_map(|(_, rows)| rows);
-    if tables.iter().all(|(_, rows)| rows.is_empty()) {
-        return Ok(());
+    kept: &mut Kept,
+) -> Result<Sums, StoreError> {
+    let organizations = organizations(tables);
+    if organizations.is_empty() {
+        return Ok(Sums::new());
     }
-    lock(&mut *connection, all_rows.map(|row| row.organization_id)).await?;
+    lock(&mut *connection, organizations.iter().copied()).await?;
+    kept.forget_changed(&mut *connection, organizations.into_iter())
+        .await?;
     // TimescaleDB's own plan node decides anew for every key which chunks to look into, which
     // takes longer than looking.
     sqlx::query("set local timescaledb.enable_chunk_append = off")
         .execute(&mut *connection)
         .await?;
+    let mut all = Sums::with_capacity(tables.len());
     for (window, rows) in tables {
+        let mut of_window = Vec::with_capacity(rows.len());
         for rows in rows.chunks(ROWS_PER_STATEMENT) {
-            let sums = sums(&mut *connection, *window, rows).await?;
+            let sums = sums(&mut *connection, *window, rows, kept).await?;
             upsert(&mut *connection, *window, rows, &sums).await?;
+            of_window.extend(sums);
         }
+        all.push(of_window);
     }
-    Ok(())
+    Ok(all)
+}
+
+/// Whose rows they are, each organization once.
+pub(super) fn organizations(tables: &[(Window, Vec<RollupRow>)]) -> BTreeSet<Uuid> {
+    let rows = tables.iter().flat_map(|(_, rows)| rows);
+    rows.map(|row| row.organization_id).collect()
 }
 
 /// Keeps everybody else from changing the rollups of organizations until the transaction ends.
@@ -88,12 +107,12 @@ struct Keys {
 }
 
 impl Keys {
-    fn of(rows: &[RollupRow]) -> Self {
+    fn of<'a>(rows: impl Iterator<Item = &'a RollupRow> + Clone) -> Self {
         Self {
-            organizations: rows.iter().map(|r| r.organization_id).collect(),
-            scopes: rows.iter().map(|r| r.scope.as_str()).collect(),
-            buckets: rows.iter().map(|r| r.bucket_start.into()).collect(),
-            series: rows.iter().map(|r| r.series_id).collect(),
+            organizations: rows.clone().map(|r| r.organization_id).collect(),
+            scopes: rows.clone().map(|r| r.scope.as_str()).collect(),
+            buckets: rows.clone().map(|r| r.bucket_start.into()).collect(),
+            series: rows.map(|r| r.series_id).collect(),
         }
     }
 }
@@ -103,7 +122,22 @@ async fn sums(
     connection: &mut PgConnection,
     window: Window,
     rows: &[RollupRow],
+    kept: &mut Kept,
 ) -> Result<Vec<Rollup>, StoreError> {
+    let mut unknown = Vec::new();
+    let mut sums: Vec<Rollup> = Vec::with_capacity(rows.len());
+    for (index, row) in rows.iter().enumerate() {
+        sums.push(if let Some(mut stored) = kept.take(window, row) {
+            stored.merge(&row.rollup);
+            stored
+        } else {
+            unknown.push(index);
+            row.rollup.clone()
+        });
+    }
+    if unknown.is_empty() {
+        return Ok(sums);
+    }
     // Looked up key by key in the primary key's index: with a plain join the planner, who
     // knows nothing yet of a chunk that is being filled, reads all of it each time. The
     // bounds let it leave out other chunks.
@@ -118,7 +152,7 @@ async fn sums(
                 and r.bucket_start >= $5 and r.bucket_start <= $6 \
             limit 1) r"
     );
-    let keys = Keys::of(rows);
+    let keys = Keys::of(unknown.iter().map(|index| &rows[*index]));
     let (first, last) = (
         keys.buckets.iter().min().copied(),
         keys.buckets.iter().max().copied(),
@@ -134,7 +168,6 @@ async fn sums(
         .bind(last)
         .fetch_all(connection)
         .await?;
-    let mut sums: Vec<Rollup> = rows.iter().map(|row| row.rollup.clone()).collect();
     for row in stored {
         let n: i64 = row.try_get("n")?;
         let rollup = RollupColumns::from_row(&row)?.rollup();
@@ -142,9 +175,9 @@ async fn sums(
             table: format!("rollups_{window}"),
             what,
         })?;
-        let index = usize::try_from(n - 1).unwrap_or(usize::MAX);
-        if let Some(sum) = sums.get_mut(index) {
-            sum.merge(&rollup);
+        let nth = usize::try_from(n - 1).unwrap_or(usize::MAX);
+        if let Some(index) = unknown.get(nth) {
+            sums[*index].merge(&rollup);
         }
     }
     Ok(sums)
@@ -194,7 +227,7 @@ async fn upsert(
             commands_executed = excluded.commands_executed, \
             updated_at = now()"
     );
-    let keys = Keys::of(rows);
+    let keys = Keys::of(rows.iter());
     let measures: Vec<RollupColumns> = sums.iter().map(RollupColumns::of).collect();
     sqlx::query(AssertSqlSafe(sql))
         .bind(keys.organizations)

@@ -414,6 +414,6 @@ pub(super) fn command(n: u64, users: u64, names: u64, minutes: u64) -> Event {
     })
 }
 
-pub(super) fn commands(range: std::ops::Range<u64>) -> Vec<Event> {
+pub(crate) fn commands(range: std::ops::Range<u64>) -> Vec<Event> {
     range.map(|n| command(n, 30, 4, 180)).collect()
 }
