@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults unit bench bench-full bench-stages bench-sink bench-push fuzz lint deny schemathesis web stack down status reset
+.PHONY: help run test test-faults unit bench bench-full bench-stages fuzz lint deny schemathesis web stack down status reset
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,12 +25,6 @@ bench-full: ## the same at length, with 10 million events
 
 bench-stages: ## what an event costs in each pure stage, by criterion
 	cargo bench --package benches --bench stages --locked
-
-bench-sink: ## the sink against a binary COPY of the same rows, on the real parts
-	eval "$$(scripts/stack env)" && cargo bench --package benches --bench sink --locked
-
-bench-push: ## from 202 to the push of a live view, at 1,000 events a second: against `make run` without rate limits (JWT_SECRET)
-	cargo run --release --package benches --bin push --locked
 
 fuzz: ## feed every parser of foreign input with hostile bytes, FUZZ_SECONDS (60) each
 	@scripts/fuzz

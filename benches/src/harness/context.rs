@@ -20,6 +20,8 @@ pub struct Options {
     pub seed: u64,
     /// Pairs of each comparison.
     pub pairs: usize,
+    /// Events a second of the stage that has all services under load.
+    pub rate: u64,
 }
 
 /// Which cores a stage with two sides uses, as lists for `taskset`.
@@ -133,6 +135,17 @@ impl Context {
     pub fn worker(&self, name: &str, arguments: &[String]) -> anyhow::Result<Command> {
         let program = std::env::current_exe().context("the path of this program")?;
         let mut command = pinned(&self.cores.load, &program);
+        command.arg("worker").arg(name).args(arguments);
+        Ok(command)
+    }
+
+    /// The same on any core.
+    ///
+    /// # Errors
+    /// As [`Context::worker`].
+    pub fn worker_anywhere(&self, name: &str, arguments: &[String]) -> anyhow::Result<Command> {
+        let program = std::env::current_exe().context("the path of this program")?;
+        let mut command = Command::new(program);
         command.arg("worker").arg(name).args(arguments);
         Ok(command)
     }

@@ -6,6 +6,7 @@
 
 mod context;
 pub mod http_load;
+pub mod installation;
 pub mod machine;
 mod outcome;
 pub mod process;

@@ -1,7 +1,10 @@
 //! The rows of the report, one module each.
 
 mod codec;
+mod latency;
 mod queries;
+mod sink;
+mod soak;
 mod windows;
 
 use anyhow::{Context as _, bail};
@@ -13,7 +16,10 @@ pub fn all() -> Vec<Box<dyn Stage>> {
     vec![
         Box::new(codec::Codec),
         Box::new(windows::Windows),
+        Box::new(sink::Sink),
         Box::new(queries::Queries),
+        Box::new(latency::Latency),
+        Box::new(soak::Soak),
     ]
 }
 
@@ -28,6 +34,9 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
         "codec-decode-ours" => codec::decode(args, codec::Side::Ours),
         "codec-decode-peer" => codec::decode(args, codec::Side::Peer),
         "windows-ours" => windows::ours(args),
+        "soak-load" => soak::post(args),
+        "latency-push" => latency::push(args),
+        "latency-echo" => latency::echo(args),
         "http-load" => http_load::run_file(args.plan.as_ref().context("--plan is missing")?),
         other => bail!("there is no worker {other}"),
     }

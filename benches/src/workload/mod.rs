@@ -14,9 +14,9 @@
 //! Equal seeds give equal events, in every version of this program's dependencies: the random
 //! numbers are made here.
 
-mod random;
+pub(crate) mod random;
 pub mod series;
-mod zipf;
+pub(crate) mod zipf;
 
 use schemas::{
     Event, Timestamp,
@@ -60,16 +60,31 @@ pub struct Workload {
     zipf: Zipf,
     series: Vec<Series>,
     number: u64,
+    begin_micros: i64,
+    step_micros: i64,
 }
 
 impl Workload {
     /// From its beginning, with `series` series.
     pub fn new(seed: u64, series: u32) -> Self {
         Self {
+            begin_micros: BEGIN_MICROS,
+            step_micros: STEP_MICROS,
             random: SplitMix64::new(seed),
             zipf: Zipf::new(series, EXPONENT),
             series: series::all(series),
             number: 0,
+        }
+    }
+
+    /// The same events at other times: the log's clock begins at `begin_micros`, in microseconds
+    /// since the Unix epoch, and goes on by `step_micros` an event.
+    #[must_use]
+    pub fn at(self, begin_micros: i64, step_micros: i64) -> Self {
+        Self {
+            begin_micros,
+            step_micros,
+            ..self
         }
     }
 
@@ -84,7 +99,7 @@ impl Workload {
         let number = self.number;
         self.number += 1;
         let series = self.zipf.rank(random.unit());
-        let logged = BEGIN_MICROS + number.cast_signed() * STEP_MICROS;
+        let logged = self.begin_micros + number.cast_signed() * self.step_micros;
         let late = if random.unit() < 0.05 {
             (random.unit() * LATEST_MICROS as f64) as i64
         } else {

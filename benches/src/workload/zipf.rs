@@ -2,14 +2,14 @@
 
 /// Ranks from 0, of which rank `r` has a share in proportion to `(r + 1)^-exponent`.
 #[derive(Debug, Clone)]
-pub(super) struct Zipf {
+pub(crate) struct Zipf {
     /// The share of all ranks up to this one.
     up_to: Vec<f64>,
 }
 
 impl Zipf {
     /// Over `ranks` ranks, at least one.
-    pub(super) fn new(ranks: u32, exponent: f64) -> Self {
+    pub(crate) fn new(ranks: u32, exponent: f64) -> Self {
         let mut sum = 0.0;
         let mut up_to = Vec::with_capacity(ranks as usize);
         for rank in 1..=ranks {
@@ -21,7 +21,7 @@ impl Zipf {
     }
 
     /// The rank at `unit`, a number from 0 up to 1.
-    pub(super) fn rank(&self, unit: f64) -> u32 {
+    pub(crate) fn rank(&self, unit: f64) -> u32 {
         let rank = self.up_to.partition_point(|share| *share <= unit);
         rank.min(self.up_to.len() - 1) as u32
     }

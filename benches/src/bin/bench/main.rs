@@ -38,6 +38,9 @@ struct Args {
     /// Pairs of each comparison
     #[arg(long, default_value_t = 5)]
     pairs: usize,
+    /// Events a second of the stage soak
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: u64,
     /// Folder of the report
     #[arg(long, default_value = "bench-results")]
     out: PathBuf,
@@ -84,6 +87,7 @@ fn main() -> anyhow::Result<()> {
             full: args.full,
             seed: args.seed,
             pairs: args.pairs,
+            rate: args.rate,
         },
         cores: Cores::detect(),
         scratch: scratch.canonicalize()?,

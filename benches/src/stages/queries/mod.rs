@@ -60,7 +60,7 @@ impl Stage for Queries {
                     .zip(&rows)
                     .map(|(query, rows)| query.script(*rows))
                     .collect();
-                let peer = Pgbench::new(context, year.database.url_text(), &scripts)?;
+                let peer = Pgbench::new(context, year.installation.database.url_text(), &scripts)?;
                 let pairs = context.alternate(
                     "queries",
                     || load(context, &server, &paths, seconds),
@@ -164,7 +164,7 @@ fn load(context: &Context, server: &Server, paths: &[String], seconds: f64) -> a
 /// That each query finds something, and both sides the same; gives how many rows of the
 /// database each reads.
 async fn check(year: &Year, server: &Server, queries: &[Query]) -> anyhow::Result<Vec<i64>> {
-    let pool = year.database.pool(database::Role::Owner).await;
+    let pool = year.installation.database.pool(database::Role::Owner).await;
     let mut all = Vec::new();
     for query in queries {
         let mut transaction = pool.begin().await?;

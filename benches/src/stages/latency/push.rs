@@ -5,8 +5,6 @@
 //! time from the answer 202 to the message with the row that holds the event, both as this
 //! process sees them; what is seen before the answer has none.
 
-mod watch;
-
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -14,89 +12,87 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use benches::harness::token;
-use clap::Parser;
 use hdrhistogram::Histogram;
-use platform::config::{Env, JwtConfig};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep_until};
 use uuid::Uuid;
 
+use super::watch;
+use crate::harness::{Run, process::CpuClock, statistics::latencies};
+
 /// Distinct names of the events that are looked for, so that the view stays small.
-const NAMES: u64 = 500;
+pub(super) const NAMES: u64 = 500;
+/// Events of a batch, the last of which is looked for.
+const BATCH: u64 = 10;
 /// How long the last events are waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Measure the time from an event's acceptance to its push. Needs JWT_SECRET, as the services
-/// have it, and services without rate limits.
-#[derive(Debug, Parser)]
-struct Args {
+/// What to post, and where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Plan {
     /// Where the services answer.
-    #[arg(long, default_value = "http://127.0.0.1:3000")]
-    url: String,
+    pub(super) url: String,
+    /// Of an administrator.
+    pub(super) token: String,
     /// Events a second.
-    #[arg(long, default_value_t = 1000)]
-    rate: u64,
+    pub(super) rate: u64,
     /// Seconds that count.
-    #[arg(long, default_value_t = 30)]
-    seconds: u64,
+    pub(super) seconds: u64,
     /// Seconds before, which do not.
-    #[arg(long, default_value_t = 5)]
-    warm_up: u64,
-    /// Events of a batch.
-    #[arg(long, default_value_t = 10)]
-    batch: u64,
+    pub(super) warm_up: u64,
 }
 
 /// When an event was accepted and when it was seen, by its number.
 #[derive(Debug, Default)]
-struct Moments {
+pub(super) struct Moments {
     accepted: HashMap<u64, Instant>,
-    seen: HashMap<u64, Instant>,
+    pub(super) seen: HashMap<u64, Instant>,
 }
 
-type Shared = Arc<Mutex<Moments>>;
+/// Of both sides.
+pub(super) type Shared = Arc<Mutex<Moments>>;
 
-#[tokio::main]
-#[allow(clippy::print_stdout, reason = "the summary is the output")]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    let mut env = Env::from_process();
-    let jwt = JwtConfig::from_env(&mut env);
-    env.finish()?;
-    let token = token::of_admin(&jwt, Uuid::new_v4())?;
+/// Runs a plan; delays are in `values`, in milliseconds.
+///
+/// # Errors
+/// If an answer is not 202, or an event is not pushed.
+pub(super) fn run(plan: &Plan) -> anyhow::Result<Run> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(measured(plan))
+}
+
+async fn measured(plan: &Plan) -> anyhow::Result<Run> {
     let (probes, moments) = (Uuid::new_v4(), Shared::default());
-    let watching = watch::start(&args.url, &token, probes, moments.clone()).await?;
-    let batches = post(&args, &token, probes, &moments).await?;
-    let first = args.warm_up * args.rate / args.batch;
-    let measured = measure(&moments, first, batches).await?;
+    let watching = watch::start(&plan.url, &plan.token, probes, moments.clone()).await?;
+    let clock = CpuClock::own();
+    let batches = post(plan, probes, &moments).await?;
+    let first = plan.warm_up * plan.rate / BATCH;
+    let delays = measure(&moments, first, batches).await?;
     watching.abort();
-    let millis = |q| measured.value_at_quantile(q) as f64 / 1000.0;
-    println!(
-        "202 to push at {} events/s, {} events: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, most {:.1} ms",
-        args.rate,
-        measured.len(),
-        millis(0.5),
-        millis(0.95),
-        millis(0.99),
-        measured.max() as f64 / 1000.0
-    );
-    Ok(())
+    Ok(Run {
+        events: plan.seconds * plan.rate,
+        seconds: plan.seconds as f64,
+        parts: vec![clock.part("load")],
+        values: latencies(&delays),
+    })
 }
 
 /// Posts when due; gives how many batches there were.
-async fn post(args: &Args, token: &str, probes: Uuid, moments: &Shared) -> anyhow::Result<u64> {
+async fn post(plan: &Plan, probes: Uuid, moments: &Shared) -> anyhow::Result<u64> {
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let url = format!("{}/api/metrics/batch", args.url);
+    let url = format!("{}/api/metrics/batch", plan.url);
     let users: Vec<Uuid> = (0..100).map(|_| Uuid::new_v4()).collect();
-    let batches = (args.warm_up + args.seconds) * args.rate / args.batch;
+    let batches = (plan.warm_up + plan.seconds) * plan.rate / BATCH;
     let began = tokio::time::Instant::now();
     let mut posts = JoinSet::new();
     for number in 0..batches {
-        let due = Duration::from_micros(1_000_000 * number * args.batch / args.rate);
+        let due = Duration::from_micros(1_000_000 * number * BATCH / plan.rate);
         sleep_until(began + due).await;
-        let request = http.post(&url).bearer_auth(token);
-        let request = request.json(&batch(number, args.batch, &users, probes));
+        let request = http.post(&url).bearer_auth(&plan.token);
+        let request = request.json(&batch(number, &users, probes));
         let moments = moments.clone();
         posts.spawn(async move {
             let response = request.send().await?;
@@ -118,13 +114,13 @@ async fn post(args: &Args, token: &str, probes: Uuid, moments: &Shared) -> anyho
     Ok(batches)
 }
 
-fn batch(number: u64, size: u64, users: &[Uuid], probes: Uuid) -> Value {
+fn batch(number: u64, users: &[Uuid], probes: Uuid) -> Value {
     let command = |index: u64| {
-        let user = users[((number * size + index) % users.len() as u64) as usize];
+        let user = users[((number * BATCH + index) % users.len() as u64) as usize];
         json!({"user_id": user, "command_name": format!("command {}", index % 20),
             "execution_time_ms": 100 + index, "status": "success"})
     };
-    let mut commands: Vec<Value> = (1..size).map(command).collect();
+    let mut commands: Vec<Value> = (1..BATCH).map(command).collect();
     let name = format!("probe {}", number % NAMES);
     commands.push(
         json!({"user_id": users[0], "team_id": probes, "command_name": name,

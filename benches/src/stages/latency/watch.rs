@@ -11,13 +11,13 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::{NAMES, Shared};
+use super::push::{NAMES, Shared};
 
 /// How long the service may still be reading the log.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Connects, and notes from then on when each event is seen.
-pub(crate) async fn start(
+pub(super) async fn start(
     url: &str,
     token: &str,
     probes: Uuid,

@@ -1,5 +1,0 @@
-//! What the benchmark of the sink needs.
-
-pub(crate) mod cpu;
-pub(crate) mod log;
-pub(crate) mod tables;
