@@ -3,7 +3,10 @@
 mod log;
 mod tables;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{bail, ensure};
 use platform::database::Role;
@@ -111,7 +114,7 @@ async fn sink(context: &Context, log: &Log) -> anyhow::Result<(Run, Installation
     let run = Run {
         events: log.events - first,
         seconds,
-        parts: vec![clock.part("sink"), server.part()],
+        parts: vec![clock.part("sink"), Backends::of(&pool).await?.part(&server)],
         ..Run::default()
     };
     service.end()?;
@@ -158,10 +161,8 @@ async fn copy(rows: &[Copied]) -> anyhow::Result<Run> {
     Ok(run)
 }
 
-/// The server's processes of the sink.
-struct Backends {
-    began: Vec<(i32, f64)>,
-}
+/// The server's processes of the sink, and what they had used at a moment.
+struct Backends(HashMap<i32, f64>);
 
 impl Backends {
     async fn of(pool: &PgPool) -> anyhow::Result<Self> {
@@ -169,18 +170,17 @@ impl Backends {
              where datname = current_database() and application_name = 'flowmeter-sink'";
         let pids: Vec<i32> = sqlx::query_scalar(sql).fetch_all(pool).await?;
         ensure!(!pids.is_empty(), "the sink is not connected");
-        let began = pids.into_iter().map(|pid| (pid, cpu_seconds(pid)));
-        Ok(Self {
-            began: began.collect(),
-        })
+        let used = pids.into_iter().map(|pid| (pid, cpu_seconds(pid)));
+        Ok(Self(used.collect()))
     }
 
-    /// Processor time since; memory is shared by all of the server's processes, and not told.
-    fn part(&self) -> Part {
-        let used = |(pid, began): &(i32, f64)| (cpu_seconds(pid) - began).max(0.0);
+    /// What they used since `before`; memory is shared by all of the server's processes, and
+    /// not told.
+    fn part(&self, before: &Self) -> Part {
+        let since = |(pid, used): (&i32, &f64)| used - before.0.get(pid).unwrap_or(&0.0);
         Part {
             name: "PostgreSQL".to_owned(),
-            cpu_seconds: self.began.iter().map(used).sum(),
+            cpu_seconds: self.0.iter().map(since).sum(),
             peak_bytes: 0,
         }
     }
