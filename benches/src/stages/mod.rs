@@ -1,17 +1,19 @@
 //! The rows of the report, one module each.
 
 mod codec;
+mod gateway;
 mod queries;
 mod windows;
 
 use anyhow::{Context as _, bail};
 
-use crate::harness::{Run, Stage, http_load, worker::WorkerArgs};
+use crate::harness::{Run, Stage, event_load, http_load, worker::WorkerArgs};
 
 /// All stages, in the order of an event's way.
 pub fn all() -> Vec<Box<dyn Stage>> {
     vec![
         Box::new(codec::Codec),
+        Box::new(gateway::Gateway),
         Box::new(windows::Windows),
         Box::new(queries::Queries),
     ]
@@ -28,6 +30,8 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
         "codec-decode-ours" => codec::decode(args, codec::Side::Ours),
         "codec-decode-peer" => codec::decode(args, codec::Side::Peer),
         "windows-ours" => windows::ours(args),
+        "gateway-bare" => gateway::serve(),
+        "event-load" => event_load::run_file(args.plan.as_ref().context("--plan is missing")?),
         "http-load" => http_load::run_file(args.plan.as_ref().context("--plan is missing")?),
         other => bail!("there is no worker {other}"),
     }
