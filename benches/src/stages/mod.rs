@@ -14,6 +14,7 @@ pub fn all() -> Vec<Box<dyn Stage>> {
     vec![
         Box::new(codec::Codec),
         Box::new(gateway::Gateway),
+        Box::new(gateway::GatewayBatch),
         Box::new(windows::Windows),
         Box::new(queries::Queries),
     ]

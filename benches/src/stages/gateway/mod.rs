@@ -1,6 +1,9 @@
-//! The gateway: one event a request against a handler that does nothing with it.
+//! The gateway: one event a request against a handler that does nothing with it, and a hundred
+//! a request against other ways to put events on Kafka.
 
 mod bare;
+mod batch;
+mod batch_peer;
 mod ours;
 mod single;
 
@@ -8,7 +11,7 @@ use std::{fs, time::Duration};
 
 use anyhow::ensure;
 
-pub(super) use self::{bare::serve, single::Gateway};
+pub(super) use self::{bare::serve, batch::GatewayBatch, single::Gateway};
 use crate::harness::{
     Context, Run,
     event_load::Plan,
