@@ -7,16 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    task::LocalSet,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream, task::LocalSet};
 
-use super::{Run, process::CpuClock, statistics::latencies};
+use super::{Run, http_answer, process::CpuClock, statistics::latencies};
 
 /// What to send.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,13 +52,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Run> {
 async fn load(plan: &Plan) -> anyhow::Result<Run> {
     let requests: Rc<[Vec<u8>]> = plan.paths.iter().map(|path| request(plan, path)).collect();
     ensure!(!requests.is_empty(), "there is nothing to ask for");
-    let mut streams = Vec::with_capacity(plan.connections);
-    for _ in 0..plan.connections {
-        let stream = TcpStream::connect(&plan.address).await;
-        let stream = stream.with_context(|| format!("nobody answers at {}", plan.address))?;
-        stream.set_nodelay(true)?;
-        streams.push(stream);
-    }
+    let streams = connect(&plan.address, plan.connections).await?;
     let (began, clock) = (Instant::now(), CpuClock::own());
     let until = began + Duration::from_secs_f64(plan.seconds);
     let tasks: Vec<_> = streams
@@ -88,6 +78,18 @@ async fn load(plan: &Plan) -> anyhow::Result<Run> {
         parts: vec![clock.part("load")],
         values,
     })
+}
+
+/// So many connections to an address.
+pub(super) async fn connect(address: &str, connections: usize) -> anyhow::Result<Vec<TcpStream>> {
+    let mut streams = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let stream = TcpStream::connect(address).await;
+        let stream = stream.with_context(|| format!("nobody answers at {address}"))?;
+        stream.set_nodelay(true)?;
+        streams.push(stream);
+    }
+    Ok(streams)
 }
 
 fn request(plan: &Plan, path: &str) -> Vec<u8> {
@@ -117,62 +119,10 @@ async fn connection(
             break;
         }
         stream.write_all(request).await?;
-        bytes += answer(&mut stream, &mut buffer).await?;
+        bytes += http_answer::read(&mut stream, &mut buffer, 200).await?;
         latencies.record(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX))?;
     }
     Ok(Done { latencies, bytes })
-}
-
-/// Reads an answer, which must be a 200 with its length; gives how long its body was.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<u64> {
-    buffer.clear();
-    let head = loop {
-        if let Some(end) = find(buffer, b"\r\n\r\n") {
-            break end + 4;
-        }
-        ensure!(stream.read_buf(buffer).await? > 0, "the server hung up");
-    };
-    let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
-    if !text.starts_with("http/1.1 200 ") {
-        bail!(
-            "not answered with 200: {}",
-            text.lines().next().unwrap_or_default()
-        );
-    }
-    let length = text
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .and_then(|length| length.trim().parse::<u64>().ok());
-    if let Some(length) = length {
-        let mut missing = length.saturating_sub((buffer.len() - head) as u64);
-        while missing > 0 {
-            buffer.clear();
-            let read = stream.read_buf(buffer).await? as u64;
-            ensure!(read > 0, "the server hung up within an answer");
-            missing = missing.saturating_sub(read);
-        }
-        return Ok(length);
-    }
-    ensure!(
-        text.contains("transfer-encoding: chunked"),
-        "an answer without a length"
-    );
-    // Nothing is behind the last chunk, since the next request was not sent yet.
-    let mut received = (buffer.len() - head) as u64;
-    let mut tail = buffer[head..].to_vec();
-    while !tail.ends_with(b"0\r\n\r\n") {
-        buffer.clear();
-        let read = stream.read_buf(buffer).await?;
-        ensure!(read > 0, "the server hung up within an answer");
-        received += read as u64;
-        tail.extend_from_slice(buffer);
-        tail.drain(..tail.len().saturating_sub(5));
-    }
-    Ok(received)
-}
-
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|part| part == wanted)
 }
 
 #[cfg(test)]

@@ -12,8 +12,9 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use platform::{
     config::{Env, JwtConfig},
-    test_support::{TestDatabase, TestTopics},
+    test_support::{TestDatabase, TestTopics, kafka},
 };
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use uuid::Uuid;
 
 use super::{Context, pinned, process::CpuClock, token};
@@ -59,6 +60,22 @@ impl Installation {
         self.topics.prefix()
     }
 
+    /// How many records the topic's partitions have ever had, markers of transactions among them.
+    ///
+    /// # Errors
+    /// If Kafka does not say.
+    pub fn records(&self, topic: &str) -> anyhow::Result<u64> {
+        let consumer: BaseConsumer = kafka().base().create()?;
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+        let topics = metadata.topics().iter();
+        let mut records = 0;
+        for partition in topics.flat_map(|topic| topic.partitions()) {
+            let (_, end) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE)?;
+            records += u64::try_from(end)?;
+        }
+        Ok(records)
+    }
+
     /// A token of an administrator of an organization.
     ///
     /// # Errors
@@ -93,35 +110,35 @@ impl Installation {
         name: &str,
         settings: &[(&str, String)],
     ) -> anyhow::Result<Service> {
-        let (port, admin) = (free_port()?, free_port()?);
         let program = sibling("flowmeter")?;
         let mut command = match cores {
             Some(cores) => pinned(cores, &program),
             None => Command::new(program),
         };
+        let (port, admin) = (free_port()?, free_port()?);
         command.arg(name);
-        let log = context.scratch.join(format!("{name}.log"));
         let mut command = self.configured(command);
         command
-            .env("PORT", port.to_string())
             .env("ADMIN_PORT", admin.to_string())
-            .envs(settings.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&log)?);
-        let child = command
-            .spawn()
-            .with_context(|| format!("{name} cannot be started"))?;
-        let address = |port| format!("127.0.0.1:{port}");
+            .envs(settings.iter().map(|(name, value)| (name, value)));
         // In one process, everything is on one port.
         let operators = if name == "serve" { port } else { admin };
-        Ok(Service {
-            child,
-            name: name.to_owned(),
-            address: address(port),
-            operators: address(operators),
-            log,
-        })
+        spawn(context, name, command, port, operators)
+    }
+
+    /// Starts a program that a service is measured against: it has our variables, listens at
+    /// the port in `PORT`, and answers `GET /health/ready` with 200 when it is ready.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_peer(
+        &self,
+        context: &Context,
+        name: &str,
+        command: Command,
+    ) -> anyhow::Result<Service> {
+        let port = free_port()?;
+        spawn(context, name, self.configured(command), port, port)
     }
 
     fn configured(&self, mut command: Command) -> Command {
@@ -167,7 +184,9 @@ impl Service {
             "serve" => "/api/metrics/health/ready",
             _ => "/health/ready",
         };
-        while !get(&self.operators, path).is_ok_and(|answer| answer.starts_with("HTTP/1.0 200 ")) {
+        // Not all servers answer 1.0 with 1.0.
+        let is_ready = |answer: String| answer.split(' ').nth(1) == Some("200");
+        while !get(&self.operators, path).is_ok_and(is_ready) {
             self.must_run()?;
             ensure!(began.elapsed() < PATIENCE, "{} is not ready", self.name);
             std::thread::sleep(Duration::from_millis(100));
@@ -228,6 +247,32 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts a program that listens at a port; operators ask it at another, or the same.
+fn spawn(
+    context: &Context,
+    name: &str,
+    mut command: Command,
+    port: u16,
+    operators: u16,
+) -> anyhow::Result<Service> {
+    let log = context.scratch.join(format!("{name}.log"));
+    let child = command
+        .env("PORT", port.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&log)?)
+        .spawn()
+        .with_context(|| format!("{name} cannot be started"))?;
+    let address = |port| format!("127.0.0.1:{port}");
+    Ok(Service {
+        child,
+        name: name.to_owned(),
+        address: address(port),
+        operators: address(operators),
+        log,
+    })
 }
 
 /// The whole answer, head and body, of a small request.

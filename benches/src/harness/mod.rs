@@ -5,10 +5,13 @@
 //! comparisons, bounds of absolute values, and the peers that could not be compared.
 
 mod context;
+pub mod event_load;
+mod http_answer;
 pub mod http_load;
 pub mod installation;
 pub mod machine;
 mod outcome;
+pub mod peers;
 pub mod process;
 pub mod report;
 pub mod statistics;

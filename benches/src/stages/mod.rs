@@ -1,6 +1,7 @@
 //! The rows of the report, one module each.
 
 mod codec;
+mod gateway;
 mod latency;
 mod queries;
 mod sink;
@@ -9,12 +10,14 @@ mod windows;
 
 use anyhow::{Context as _, bail};
 
-use crate::harness::{Run, Stage, http_load, worker::WorkerArgs};
+use crate::harness::{Run, Stage, event_load, http_load, worker::WorkerArgs};
 
 /// All stages, in the order of an event's way.
 pub fn all() -> Vec<Box<dyn Stage>> {
     vec![
         Box::new(codec::Codec),
+        Box::new(gateway::Gateway),
+        Box::new(gateway::GatewayBatch),
         Box::new(windows::Windows),
         Box::new(sink::Sink),
         Box::new(queries::Queries),
@@ -37,6 +40,8 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
         "soak-load" => soak::post(args),
         "latency-push" => latency::push(args),
         "latency-echo" => latency::echo(args),
+        "gateway-bare" => gateway::serve(),
+        "event-load" => event_load::run_file(args.plan.as_ref().context("--plan is missing")?),
         "http-load" => http_load::run_file(args.plan.as_ref().context("--plan is missing")?),
         other => bail!("there is no worker {other}"),
     }

@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{
     harness::{
-        Absent, Comparison, Context, Goal, Outcome, Run, Stage,
+        Comparison, Context, Goal, Outcome, Run, Stage, peers,
         worker::{Stopwatch, WorkerArgs},
     },
     workload::Workload,
@@ -61,12 +61,11 @@ impl Stage for Windows {
         );
         for peer in &PEERS {
             let events = context.choose(peer.short, peer.full);
-            let version = match peer.version(context) {
+            let version = match peers::version(context, peer.name) {
                 Ok(version) => version,
                 Err(error) => {
                     context.say(format!("windows: {} cannot be had: {error:#}", peer.name));
-                    let (peer, reason) = (peer.name.to_owned(), format!("{error:#}"));
-                    outcome.absent.push(Absent { peer, reason });
+                    outcome.absent.push(peers::absent(peer.name, &error));
                     continue;
                 }
             };
@@ -81,8 +80,7 @@ impl Stage for Windows {
                 Err(error) => {
                     ours_once(context, &input, &expected).context("ours")?;
                     context.say(format!("windows: {}: {error:#}", peer.name));
-                    let (peer, reason) = (peer.name.to_owned(), format!("{error:#}"));
-                    outcome.absent.push(Absent { peer, reason });
+                    outcome.absent.push(peers::absent(peer.name, &error));
                 }
             }
         }
