@@ -6,8 +6,10 @@
 
 mod context;
 pub mod http_load;
+pub mod instance;
 pub mod machine;
 mod outcome;
+pub mod peer;
 pub mod process;
 pub mod report;
 pub mod statistics;

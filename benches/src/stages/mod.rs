@@ -1,6 +1,8 @@
 //! The rows of the report, one module each.
 
 mod codec;
+mod kafka_windows;
+mod partitions;
 mod queries;
 mod windows;
 
@@ -13,6 +15,8 @@ pub fn all() -> Vec<Box<dyn Stage>> {
     vec![
         Box::new(codec::Codec),
         Box::new(windows::Windows),
+        Box::new(kafka_windows::KafkaWindows),
+        Box::new(partitions::Partitions),
         Box::new(queries::Queries),
     ]
 }
@@ -28,6 +32,7 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
         "codec-decode-ours" => codec::decode(args, codec::Side::Ours),
         "codec-decode-peer" => codec::decode(args, codec::Side::Peer),
         "windows-ours" => windows::ours(args),
+        "kafka-windows-bare" => kafka_windows::count(args),
         "http-load" => http_load::run_file(args.plan.as_ref().context("--plan is missing")?),
         other => bail!("there is no worker {other}"),
     }

@@ -19,6 +19,7 @@ use self::{
 use crate::{
     harness::{
         Absent, Comparison, Context, Goal, Outcome, Run, Stage,
+        peer::install,
         worker::{Stopwatch, WorkerArgs},
     },
     workload::Workload,
@@ -61,7 +62,7 @@ impl Stage for Windows {
         );
         for peer in &PEERS {
             let events = context.choose(peer.short, peer.full);
-            let version = match peer.version(context) {
+            let version = match install(context, peer.name) {
                 Ok(version) => version,
                 Err(error) => {
                     context.say(format!("windows: {} cannot be had: {error:#}", peer.name));

@@ -4,8 +4,6 @@
 
 use std::{ffi::OsString, path::Path, process::Command};
 
-use anyhow::{Context as _, ensure};
-
 use super::input::Input;
 use crate::harness::{Context, pinned};
 
@@ -45,23 +43,6 @@ pub(super) const PEERS: [Peer; 3] = [
 ];
 
 impl Peer {
-    /// Installs it if it is not there; its version.
-    pub(super) fn version(&self, context: &Context) -> anyhow::Result<String> {
-        let script = context.root.join("scripts/bench-peers");
-        let output = Command::new(script)
-            .arg(self.name)
-            .output()
-            .context("cannot run scripts/bench-peers")?;
-        let error = String::from_utf8_lossy(&output.stderr);
-        let last = error.lines().last().unwrap_or_default();
-        ensure!(
-            output.status.success(),
-            "scripts/bench-peers {}: {last}",
-            self.name
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
     /// A run of it on the load's core.
     pub(super) fn command(&self, context: &Context, input: &Input, result: &Path) -> Command {
         let installed = context.root.join(".peers").join(self.name);
