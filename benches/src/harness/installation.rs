@@ -1,15 +1,13 @@
 //! Services of the product as processes of their own, with a database and topics of their own.
 
 use std::{
-    fs::File,
     io::Write,
     net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::ensure;
 use platform::{
     config::{Env, JwtConfig},
     test_support::{TestDatabase, TestTopics, kafka},
@@ -17,7 +15,13 @@ use platform::{
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use uuid::Uuid;
 
-use super::{Context, pinned, process::CpuClock, token};
+use super::{
+    Context,
+    instance::{Instance, built},
+    pinned,
+    process::CpuClock,
+    token,
+};
 
 /// Of this run; nobody else can reach the services but by this machine.
 const SECRET: &str = "a secret of the benchmark, of no worth elsewhere";
@@ -92,7 +96,7 @@ impl Installation {
     /// # Errors
     /// If it fails, with what it said.
     pub fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-        let mut command = self.configured(Command::new(sibling(program)?));
+        let mut command = self.configured(Command::new(built(program)?));
         let output = command.args(arguments).stdin(Stdio::null()).output()?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{program}: {errors}");
@@ -110,7 +114,7 @@ impl Installation {
         name: &str,
         settings: &[(&str, String)],
     ) -> anyhow::Result<Service> {
-        let program = sibling("flowmeter")?;
+        let program = built("flowmeter")?;
         let mut command = match cores {
             Some(cores) => pinned(cores, &program),
             None => Command::new(program),
@@ -153,14 +157,12 @@ impl Installation {
     }
 }
 
-/// A running service; it is killed with this value.
+/// A running service; it ends with this value.
 #[derive(Debug)]
 pub struct Service {
-    child: Child,
-    name: String,
+    process: Instance,
     address: String,
     operators: String,
-    log: PathBuf,
 }
 
 impl Service {
@@ -171,7 +173,7 @@ impl Service {
 
     /// Its processor time and memory from now on.
     pub fn clock(&self) -> CpuClock {
-        CpuClock::of(self.child.id())
+        self.process.clock()
     }
 
     /// Waits until it says that it is ready.
@@ -180,7 +182,7 @@ impl Service {
     /// If it ends, or is not ready in time.
     pub fn until_ready(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
-        let path = match self.name.as_str() {
+        let path = match self.process.name() {
             "serve" => "/api/metrics/health/ready",
             _ => "/health/ready",
         };
@@ -188,7 +190,11 @@ impl Service {
         let is_ready = |answer: String| answer.split(' ').nth(1) == Some("200");
         while !get(&self.operators, path).is_ok_and(is_ready) {
             self.must_run()?;
-            ensure!(began.elapsed() < PATIENCE, "{} is not ready", self.name);
+            ensure!(
+                began.elapsed() < PATIENCE,
+                "{} is not ready",
+                self.process.name()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
@@ -212,40 +218,17 @@ impl Service {
     /// That it has not ended.
     ///
     /// # Errors
-    /// If it has, with the end of its log.
+    /// If it has.
     pub fn must_run(&mut self) -> anyhow::Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            let last = log.lines().last().unwrap_or_default();
-            bail!("{} ended: {status}: {last}", self.name);
-        }
-        Ok(())
+        self.process.check()
     }
 
     /// Asks it to end, and waits until it has.
     ///
     /// # Errors
     /// If it takes too long, or ends with an error.
-    pub fn end(mut self) -> anyhow::Result<()> {
-        let pid = self.child.id().to_string();
-        let asked = Command::new("kill").arg(&pid).status()?;
-        ensure!(asked.success(), "{} cannot be asked to end", self.name);
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                ensure!(status.success(), "{} ended: {status}", self.name);
-                return Ok(());
-            }
-            ensure!(began.elapsed() < PATIENCE, "{} does not end", self.name);
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub fn end(self) -> anyhow::Result<()> {
+        self.process.stop()
     }
 }
 
@@ -258,20 +241,12 @@ fn spawn(
     operators: u16,
 ) -> anyhow::Result<Service> {
     let log = context.scratch.join(format!("{name}.log"));
-    let child = command
-        .env("PORT", port.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(File::create(&log)?)
-        .spawn()
-        .with_context(|| format!("{name} cannot be started"))?;
+    command.env("PORT", port.to_string());
     let address = |port| format!("127.0.0.1:{port}");
     Ok(Service {
-        child,
-        name: name.to_owned(),
+        process: Instance::start(name, command, &log)?,
         address: address(port),
         operators: address(operators),
-        log,
     })
 }
 
@@ -282,13 +257,6 @@ fn get(address: &str, path: &str) -> anyhow::Result<String> {
     // An answer in 1.0 has no chunks and ends with its connection.
     write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
     Ok(std::io::read_to_string(stream)?)
-}
-
-/// A program that was built with this one.
-fn sibling(name: &str) -> anyhow::Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name(name);
-    ensure!(path.exists(), "{name} is not built; make bench builds it");
-    Ok(path)
 }
 
 /// One that was free a moment ago.

@@ -9,6 +9,7 @@ pub mod event_load;
 mod http_answer;
 pub mod http_load;
 pub mod installation;
+pub mod instance;
 pub mod machine;
 mod outcome;
 pub mod peers;

@@ -2,7 +2,9 @@
 
 mod codec;
 mod gateway;
+mod kafka_windows;
 mod latency;
+mod partitions;
 mod queries;
 mod sink;
 mod soak;
@@ -19,9 +21,11 @@ pub fn all() -> Vec<Box<dyn Stage>> {
         Box::new(gateway::Gateway),
         Box::new(gateway::GatewayBatch),
         Box::new(windows::Windows),
+        Box::new(kafka_windows::KafkaWindows),
         Box::new(sink::Sink),
         Box::new(queries::Queries),
         Box::new(latency::Latency),
+        Box::new(partitions::Partitions),
         Box::new(soak::Soak),
     ]
 }
@@ -42,6 +46,7 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
         "latency-echo" => latency::echo(args),
         "gateway-bare" => gateway::serve(),
         "event-load" => event_load::run_file(args.plan.as_ref().context("--plan is missing")?),
+        "kafka-windows-bare" => kafka_windows::count(args),
         "http-load" => http_load::run_file(args.plan.as_ref().context("--plan is missing")?),
         other => bail!("there is no worker {other}"),
     }
