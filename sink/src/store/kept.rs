@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::expand::RollupRow;
 
 /// Most rollups that are kept, of 0.2 to 1 kB each.
-const MOST: usize = 30_000;
+const MOST: usize = 20_000;
 
 const VERSIONS: &str = "\
     select organization_id, version from flowmeter.organization_versions \
