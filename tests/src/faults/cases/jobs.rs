@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use platform::database::changes;
 use schemas::Timestamp;
 use sink::rebuild::{Rebuild, Step, compare};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
@@ -106,12 +107,19 @@ async fn expired_rows(pool: &PgPool) -> Uuid {
     organization
 }
 
-/// Spoils one rollup of the last day.
+/// Spoils one rollup of the last day. Its organization's version is raised, or the sink, which
+/// knows what it wrote last, would write over it before any job sees it.
 async fn corrupt(pool: &PgPool) {
     let sql = "update flowmeter.rollups_1h set event_count = event_count + 1 where (tableoid, ctid) = ( \
-         select tableoid, ctid from flowmeter.rollups_1h where bucket_start > now() - interval '2 hours' limit 1)";
-    let corrupted = sqlx::query(sql).execute(pool).await.unwrap();
-    assert_eq!(corrupted.rows_affected(), 1);
+         select tableoid, ctid from flowmeter.rollups_1h where bucket_start > now() - interval '2 hours' limit 1) \
+         returning organization_id";
+    let mut transaction = pool.begin().await.unwrap();
+    let corrupted = sqlx::query_scalar(sql).fetch_one(&mut *transaction).await;
+    let organization: Uuid = corrupted.unwrap();
+    changes::raise(&mut transaction, [organization])
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
 }
 
 /// Both are down before and after.
