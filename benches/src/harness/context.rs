@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
+use serde::Serialize;
 
 use super::{Pair, Run};
 
@@ -133,21 +134,23 @@ impl Context {
     /// # Errors
     /// If this program's path is unknown.
     pub fn worker(&self, name: &str, arguments: &[String]) -> anyhow::Result<Command> {
-        let program = std::env::current_exe().context("the path of this program")?;
-        let mut command = pinned(&self.cores.load, &program);
-        command.arg("worker").arg(name).args(arguments);
-        Ok(command)
+        worker_on(Some(&self.cores.load), name, arguments)
     }
 
-    /// The same on any core.
+    /// The command that runs a worker with a plan, in a file of the scratch folder, on `cores` or
+    /// on all.
     ///
     /// # Errors
-    /// As [`Context::worker`].
-    pub fn worker_anywhere(&self, name: &str, arguments: &[String]) -> anyhow::Result<Command> {
-        let program = std::env::current_exe().context("the path of this program")?;
-        let mut command = Command::new(program);
-        command.arg("worker").arg(name).args(arguments);
-        Ok(command)
+    /// If the file cannot be written, or this program's path is unknown.
+    pub fn planned_worker(
+        &self,
+        cores: Option<&str>,
+        name: &str,
+        plan: &impl Serialize,
+    ) -> anyhow::Result<Command> {
+        let file = self.scratch.join(format!("{name}.json"));
+        fs::write(&file, serde_json::to_vec(plan)?)?;
+        worker_on(cores, name, &[format!("--plan={}", file.display())])
     }
 
     /// Runs a command that prints a [`Run`] as JSON, as its last line. Its standard error goes
@@ -192,11 +195,23 @@ impl Context {
     }
 }
 
+fn worker_on(cores: Option<&str>, name: &str, arguments: &[String]) -> anyhow::Result<Command> {
+    let program = std::env::current_exe().context("the path of this program")?;
+    let mut command = on(cores, &program);
+    command.arg("worker").arg(name).args(arguments);
+    Ok(command)
+}
+
 /// A command that runs `program` on these cores only.
 pub fn pinned(cores: &str, program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.arg("-c").arg(cores).arg(program);
     command
+}
+
+/// A command that runs `program` on these cores only, or on any.
+pub(super) fn on(cores: Option<&str>, program: &Path) -> Command {
+    cores.map_or_else(|| Command::new(program), |cores| pinned(cores, program))
 }
 
 /// As a person would type it, without folders of this machine.

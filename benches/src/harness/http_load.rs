@@ -2,7 +2,6 @@
 //! request when the answer to the last is there. One thread; answers are read and dropped.
 
 use std::{
-    path::Path,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -29,19 +28,10 @@ pub struct Plan {
     pub seconds: f64,
 }
 
-/// Runs a plan that is in a file, as JSON.
-///
-/// # Errors
-/// If there is none, a connection fails, or an answer is not 200.
-pub fn run_file(path: &Path) -> anyhow::Result<Run> {
-    let plan: Plan = serde_json::from_slice(&std::fs::read(path)?)?;
-    run(&plan)
-}
-
 /// Runs a plan. Latencies are in `values`, in milliseconds, as this side sees them.
 ///
 /// # Errors
-/// As [`run_file`].
+/// If a connection fails, or an answer is not 200.
 pub fn run(plan: &Plan) -> anyhow::Result<Run> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

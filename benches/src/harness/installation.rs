@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::{
     Context,
+    context::on,
     instance::{Instance, built},
-    pinned,
     process::CpuClock,
     token,
 };
@@ -114,11 +114,7 @@ impl Installation {
         name: &str,
         settings: &[(&str, String)],
     ) -> anyhow::Result<Service> {
-        let program = built("flowmeter")?;
-        let mut command = match cores {
-            Some(cores) => pinned(cores, &program),
-            None => Command::new(program),
-        };
+        let mut command = on(cores, &built("flowmeter")?);
         let (port, admin) = (free_port()?, free_port()?);
         command.arg(name);
         let mut command = self.configured(command);

@@ -1,10 +1,10 @@
 //! Peers that are installed when they are first needed.
 
-use std::process::Command;
+use std::{ffi::OsString, path::Path, process::Command};
 
 use anyhow::{Context as _, ensure};
 
-use super::{Absent, Context};
+use super::{Absent, Context, pinned};
 
 /// Installs a peer below `.peers` if it is not there, by `scripts/bench-peers`; its version.
 ///
@@ -23,6 +23,18 @@ pub fn version(context: &Context, name: &str) -> anyhow::Result<String> {
         "scripts/bench-peers {name}: {last}"
     );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A command that runs a class of a peer in Java, on these cores only; `options` are those of
+/// the virtual machine.
+pub fn java(context: &Context, cores: &str, name: &str, options: &[&str], class: &str) -> Command {
+    let installed = context.root.join(".peers").join(name);
+    let mut classes = OsString::from(installed.join("classes"));
+    classes.push(":");
+    classes.push(installed.join("lib/*"));
+    let mut command = pinned(cores, Path::new("java"));
+    command.args(options).arg("-cp").arg(classes).arg(class);
+    command
 }
 
 /// What is reported of a peer that cannot be had or answers wrongly.

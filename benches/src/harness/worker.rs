@@ -3,6 +3,9 @@
 
 use std::{path::PathBuf, time::Instant};
 
+use anyhow::Context as _;
+use serde::de::DeserializeOwned;
+
 use super::{Run, process};
 
 /// What a worker is told.
@@ -25,6 +28,17 @@ pub struct WorkerArgs {
     /// A file for the results, so that they can be checked after the timed part.
     #[arg(long)]
     pub result: Option<PathBuf>,
+}
+
+impl WorkerArgs {
+    /// The plan that [`Context::planned_worker`](super::Context::planned_worker) wrote.
+    ///
+    /// # Errors
+    /// If there is none, or another.
+    pub fn read_plan<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        let file = self.plan.as_ref().context("--plan is missing")?;
+        Ok(serde_json::from_slice(&std::fs::read(file)?)?)
+    }
 }
 
 /// A stopwatch of wall and processor time that can be stopped in between, for work that comes

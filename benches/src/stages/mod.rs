@@ -10,7 +10,7 @@ mod sink;
 mod soak;
 mod windows;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use crate::harness::{Run, Stage, event_load, http_load, worker::WorkerArgs};
 
@@ -45,9 +45,9 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
         "latency-push" => latency::push(args),
         "latency-echo" => latency::echo(args),
         "gateway-bare" => gateway::serve(),
-        "event-load" => event_load::run_file(args.plan.as_ref().context("--plan is missing")?),
+        "event-load" => event_load::run(&args.read_plan()?),
         "kafka-windows-bare" => kafka_windows::count(args),
-        "http-load" => http_load::run_file(args.plan.as_ref().context("--plan is missing")?),
+        "http-load" => http_load::run(&args.read_plan()?),
         other => bail!("there is no worker {other}"),
     }
 }

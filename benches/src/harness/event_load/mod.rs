@@ -7,7 +7,6 @@ mod requests;
 
 use std::{
     cell::RefCell,
-    path::Path,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -40,21 +39,12 @@ pub struct Plan {
     pub rate: Option<f64>,
 }
 
-/// Runs a plan that is in a file, as JSON.
-///
-/// # Errors
-/// If there is none, a connection fails, or an answer is not 202.
-pub fn run_file(path: &Path) -> anyhow::Result<Run> {
-    let plan: Plan = serde_json::from_slice(&std::fs::read(path)?)?;
-    run(&plan)
-}
-
 /// Runs a plan. [`Run::events`] are events, not requests. Latencies of requests are in
 /// `values`, in milliseconds, as this side sees them; in an open loop they begin when a request
 /// was due, so that one that had to wait for a connection counts with what it waited.
 ///
 /// # Errors
-/// As [`run_file`].
+/// If a connection fails, or an answer is not 202.
 pub fn run(plan: &Plan) -> anyhow::Result<Run> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -7,7 +7,7 @@ mod batch_peer;
 mod ours;
 mod single;
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::ensure;
 
@@ -24,9 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Loads a server by a worker. The parts of the run are the server's; how much of its core the
 /// load used is `load_share` in its values, of 1.
 fn load(context: &Context, server: &Service, name: &str, plan: &Plan) -> anyhow::Result<Run> {
-    let file = context.scratch.join("event-load.json");
-    fs::write(&file, serde_json::to_vec(plan)?)?;
-    let command = context.worker("event-load", &[format!("--plan={}", file.display())])?;
+    let command = context.planned_worker(Some(&context.cores.load), "event-load", plan)?;
     let clock = server.clock();
     let mut run = context.measure(command, PATIENCE)?;
     let load: f64 = run.parts.iter().map(|part| part.cpu_seconds).sum();

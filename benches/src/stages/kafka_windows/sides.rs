@@ -1,6 +1,6 @@
 //! What reads the backlog: the aggregator and what it is compared with.
 
-use std::{cell::Cell, ffi::OsString, path::Path, process::Command, time::Duration};
+use std::{cell::Cell, process::Command, time::Duration};
 
 use anyhow::ensure;
 use platform::test_support::required_env;
@@ -13,7 +13,7 @@ use super::{
 use crate::harness::{
     Context, Run,
     instance::{Instance, built},
-    pinned,
+    peers, pinned,
 };
 
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -82,12 +82,17 @@ pub(in crate::stages) fn check(
     expected: &Minutes,
     events: u64,
 ) -> anyhow::Result<()> {
+    check_forwarded(output, events)?;
+    expected.check(&output.of_deltas()?)
+}
+
+fn check_forwarded(output: &Output, events: u64) -> anyhow::Result<()> {
     let forwarded = output.forwarded()?;
     ensure!(
         forwarded == events,
         "a wrong answer: {forwarded} events of {events} were forwarded"
     );
-    expected.check(&output.of_deltas()?)
+    Ok(())
 }
 
 /// The sides of this stage over one backlog.
@@ -143,7 +148,9 @@ impl Sides<'_> {
         let output = Output::begin(&topic("admitted"), &topic("sums"))?;
         let application = self.fresh("streams");
         let progress = Progress::of(&self.backlog.input(), &application)?;
-        let mut command = java(context);
+        let options = [HEAP, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"];
+        let cores = &context.cores.server;
+        let mut command = peers::java(context, cores, STREAMS, &options, "DeltasJob");
         command
             .arg(required_env("KAFKA_BROKERS"))
             .arg(self.backlog.input())
@@ -154,12 +161,7 @@ impl Sides<'_> {
         let mut instances = [Instance::start("Kafka Streams", command, &log)?];
         let run = progress.measure(&mut instances)?;
         instances.into_iter().try_for_each(Instance::stop)?;
-        let forwarded = output.forwarded()?;
-        let events = self.events;
-        ensure!(
-            forwarded == events,
-            "a wrong answer: {forwarded} events of {events} were forwarded"
-        );
+        check_forwarded(&output, self.events)?;
         self.expected.check(&output.of_updates()?)?;
         Ok(run)
     }
@@ -167,19 +169,4 @@ impl Sides<'_> {
 
 fn streams_topic(name: &str) -> String {
     format!("streams.{name}")
-}
-
-fn java(context: &Context) -> Command {
-    let installed = context.root.join(".peers").join(STREAMS);
-    let mut classes = OsString::from(installed.join("classes"));
-    classes.push(":");
-    classes.push(installed.join("lib/*"));
-    let mut command = pinned(&context.cores.server, Path::new("java"));
-    command
-        .arg(HEAP)
-        .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
-        .arg("-cp")
-        .arg(classes)
-        .arg("DeltasJob");
-    command
 }

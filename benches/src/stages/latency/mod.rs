@@ -4,9 +4,8 @@ mod echo;
 mod push;
 mod watch;
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
-use anyhow::Context as _;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -114,23 +113,16 @@ fn ours(
 
 /// Runs a side in a worker.
 fn work(context: &Context, worker: &str, plan: &impl Serialize) -> anyhow::Result<Run> {
-    let file = context.scratch.join("latency.json");
-    fs::write(&file, serde_json::to_vec(plan)?)?;
-    let command = context.worker(worker, &[format!("--plan={}", file.display())])?;
+    let command = context.planned_worker(Some(&context.cores.load), worker, plan)?;
     context.measure(command, Duration::from_secs(600))
 }
 
 /// Our side, in a worker.
 pub(super) fn push(args: &WorkerArgs) -> anyhow::Result<Run> {
-    push::run(&plan(args)?)
+    push::run(&args.read_plan()?)
 }
 
 /// The peer, in a worker.
 pub(super) fn echo(args: &WorkerArgs) -> anyhow::Result<Run> {
-    echo::run(&plan(args)?)
-}
-
-fn plan<T: serde::de::DeserializeOwned>(args: &WorkerArgs) -> anyhow::Result<T> {
-    let file = args.plan.as_ref().context("--plan is missing")?;
-    Ok(serde_json::from_slice(&fs::read(file)?)?)
+    echo::run(&args.read_plan()?)
 }

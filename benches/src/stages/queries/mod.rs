@@ -4,7 +4,7 @@ mod mix;
 mod pgbench;
 mod server;
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::ensure;
 use platform::database;
@@ -150,10 +150,8 @@ fn told(queries: &[Query], rows: &[i64]) -> String {
 
 /// A run of the load in a worker, on its core.
 fn load(context: &Context, server: &Server, paths: &[String], seconds: f64) -> anyhow::Result<Run> {
-    let plan = context.scratch.join("load.json");
-    let load = server.plan(paths.to_vec(), CLIENTS, seconds);
-    fs::write(&plan, serde_json::to_vec(&load)?)?;
-    let command = context.worker("http-load", &[format!("--plan={}", plan.display())])?;
+    let plan = server.plan(paths.to_vec(), CLIENTS, seconds);
+    let command = context.planned_worker(Some(&context.cores.load), "http-load", &plan)?;
     let clock = server.clock();
     let mut run = context.measure(command, Duration::from_secs(300))?;
     // Processor time is the server's; that of the load is no cost of an answer.

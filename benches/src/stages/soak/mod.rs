@@ -4,7 +4,6 @@ mod load;
 
 use std::{
     collections::BTreeSet,
-    fs,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -153,9 +152,7 @@ fn loaded(
         rate: options.rate,
         seconds,
     };
-    let file = context.scratch.join("soak.json");
-    fs::write(&file, serde_json::to_vec(&plan)?)?;
-    let command = context.worker_anywhere("soak-load", &[format!("--plan={}", file.display())])?;
+    let command = context.planned_worker(None, "soak-load", &plan)?;
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let looking = scope.spawn(|| {
@@ -233,8 +230,7 @@ async fn count(pool: &PgPool, sql: &'static str) -> anyhow::Result<u64> {
 
 /// The load, in a worker.
 pub(super) fn post(args: &WorkerArgs) -> anyhow::Result<Run> {
-    let file = args.plan.as_ref().context("--plan is missing")?;
-    load::run(&serde_json::from_slice(&fs::read(file)?)?)
+    load::run(&args.read_plan()?)
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 //! by `scripts/bench-peers`, which reads the files of [`Input`], prints a
 //! [`Run`](crate::harness::Run) and writes its results as [`super::result`] tells.
 
-use std::{ffi::OsString, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use super::input::Input;
-use crate::harness::{Context, pinned};
+use crate::harness::{Context, peers, pinned};
 
 /// An engine.
 #[derive(Debug)]
@@ -45,25 +45,19 @@ pub(super) const PEERS: [Peer; 3] = [
 impl Peer {
     /// A run of it on the load's core.
     pub(super) fn command(&self, context: &Context, input: &Input, result: &Path) -> Command {
-        let installed = context.root.join(".peers").join(self.name);
-        let source = context.root.join("benches/peers").join(self.name);
+        let cores = &context.cores.load;
         let mut command;
         if self.name == "flink" {
-            command = pinned(&context.cores.load, Path::new("java"));
-            let mut classes = OsString::from(installed.join("classes"));
-            classes.push(":");
-            classes.push(installed.join("lib/*"));
-            command
-                .args([
-                    "-Xms2g",
-                    "-Xmx2g",
-                    "--add-opens=java.base/java.util=ALL-UNNAMED",
-                ])
-                .arg("-cp")
-                .arg(classes)
-                .arg("WindowsJob");
+            let options = [
+                "-Xms2g",
+                "-Xmx2g",
+                "--add-opens=java.base/java.util=ALL-UNNAMED",
+            ];
+            command = peers::java(context, cores, self.name, &options, "WindowsJob");
         } else {
-            command = pinned(&context.cores.load, &installed.join("bin/python"));
+            let installed = context.root.join(".peers").join(self.name);
+            let source = context.root.join("benches/peers").join(self.name);
+            command = pinned(cores, &installed.join("bin/python"));
             command.arg(source.join("windows.py"));
         }
         command
