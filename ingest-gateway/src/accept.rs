@@ -47,7 +47,7 @@ pub(crate) async fn one<'a>(
         Err(problem) => Err(problem),
     };
     match &published {
-        Ok(_) => count_accepted(kind),
+        Ok(_) => count_accepted(kind, 1),
         Err(problem) => count_refused(kind, problem.code().to_owned()),
     }
     notes::events(published.is_ok().into(), published.is_err().into());
@@ -103,10 +103,16 @@ pub(crate) async fn many(
     let (entries, claim) = read?;
     let mut outcomes =
         publish_all(&shared.publisher, entries, poster.client.as_deref(), claim).await?;
+    for kind in EventKind::ALL.map(Some) {
+        let accepted = |outcome: &&Outcome| outcome.kind == kind && outcome.result.is_ok();
+        match outcomes.iter().filter(accepted).count() {
+            0 => {}
+            count => count_accepted(kind, count),
+        }
+    }
     for outcome in &outcomes {
-        match &outcome.result {
-            Ok(_) => count_accepted(outcome.kind),
-            Err(refusal) => count_refused(outcome.kind, refusal.code()),
+        if let Err(refusal) = &outcome.result {
+            count_refused(outcome.kind, refusal.code());
         }
     }
     let mut accepted: Vec<_> = outcomes
@@ -181,9 +187,9 @@ pub(crate) fn now() -> Timestamp {
 /// The label of events whose kind is not known.
 const UNKNOWN: &str = "unknown";
 
-fn count_accepted(kind: Option<EventKind>) {
+fn count_accepted(kind: Option<EventKind>, events: usize) {
     let kind = kind.map_or(UNKNOWN, EventKind::as_str);
-    metrics::counter!(names::EVENTS_ACCEPTED, "kind" => kind).increment(1);
+    metrics::counter!(names::EVENTS_ACCEPTED, "kind" => kind).increment(events as u64);
 }
 
 fn count_refused(kind: Option<EventKind>, code: impl Into<metrics::SharedString>) {

@@ -39,14 +39,10 @@ pub(crate) enum BatchError {
 impl<'a> Batch<'a> {
     /// Reads a batch of at most `max` events.
     pub(crate) fn read(text: &'a str, max: usize) -> Result<Self, BatchError> {
-        let raw: &RawValue =
-            serde_json::from_str(text).map_err(|e| BatchError::Malformed(e.to_string()))?;
-        if !raw.get().starts_with('{') {
-            return Err(at_root("type", "must be a JSON object"));
+        match serde_json::from_str::<Members<'a>>(text) {
+            Ok(members) => members.into_batch(max),
+            Err(_) => Err(why_no_object(text)),
         }
-        serde_json::from_str::<Members<'a>>(raw.get())
-            .map_err(|_| at_root("invalid_text", "a field's name is not valid Unicode"))?
-            .into_batch(max)
     }
 
     /// Every event with its place among those of its kind.
@@ -201,14 +197,29 @@ struct AtMost(usize);
 
 /// An array of at most `max` events.
 pub(crate) fn read_array(text: &str, max: usize) -> Result<Vec<&RawValue>, BatchError> {
-    let raw: &RawValue =
-        serde_json::from_str(text).map_err(|e| BatchError::Malformed(e.to_string()))?;
-    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-    match AtMost(max).deserialize(&mut deserializer) {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = AtMost(max).deserialize(&mut deserializer);
+    match read.and_then(|read| deserializer.end().map(|()| read)) {
         Ok((_, count)) if count > max => Err(BatchError::TooMany(count)),
         Ok((list, _)) => Ok(list),
-        Err(_) => Err(at_root("type", "must be a JSON array")),
+        Err(_) => {
+            json(text)?;
+            Err(at_root("type", "must be a JSON array"))
+        }
     }
+}
+
+/// Why a text is not an object with names of valid Unicode.
+fn why_no_object(text: &str) -> BatchError {
+    match json(text) {
+        Err(malformed) => malformed,
+        Ok(raw) if !raw.get().starts_with('{') => at_root("type", "must be a JSON object"),
+        Ok(_) => at_root("invalid_text", "a field's name is not valid Unicode"),
+    }
+}
+
+fn json(text: &str) -> Result<&RawValue, BatchError> {
+    serde_json::from_str(text).map_err(|e| BatchError::Malformed(e.to_string()))
 }
 
 impl<'de> DeserializeSeed<'de> for AtMost {

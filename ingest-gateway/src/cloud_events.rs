@@ -82,7 +82,7 @@ pub(crate) fn structured(raw: &RawValue, organization: Uuid) -> Posted<'_> {
         return Posted::refused_whole(faults);
     };
     for (name, value) in members {
-        match name.as_str() {
+        match &*name {
             "data" if envelope.data.is_some() => {
                 faults.push("/data", "duplicate_field", "given more than once");
             }
@@ -218,7 +218,7 @@ impl<'a> Envelope<'a> {
         let mut timestamp = time.and_then(|time| time.parse::<Timestamp>().ok());
         if let Some(Members(fields)) = data.and_then(|d| serde_json::from_str(d.get()).ok()) {
             for (name, value) in fields {
-                match name.as_str() {
+                match &*name {
                     "event_id" => same_id(value, event_id, &mut faults),
                     "timestamp" if value.get() != "null" => timestamp = None,
                     _ => {}

@@ -39,7 +39,7 @@ pub struct GatewayConfig {
     pub wait_stored: Duration,
     /// How long any request may wait, from its head on: `REQUEST_TIMEOUT_MS` less a margin.
     pub longest_wait: Duration,
-    /// `RECEIPTS_KEPT`, default 50 000: the most receipts in memory, in about 500
+    /// `RECEIPTS_KEPT`, default 50 000: the most receipts in memory, in about 200
     /// bytes each; none is kept longer than an hour.
     pub receipts_kept: u64,
     /// `IDEMPOTENCY_KEYS_KEPT`, default 100 000: the most keys remembered, in about 400

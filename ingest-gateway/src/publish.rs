@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use futures_util::future::join_all;
 use platform::{
     kafka::producer::{Delivery, DeliveryError, EnqueueError, EventProducer},
     telemetry::names,
@@ -68,11 +67,14 @@ impl Publisher {
                     .map(|delivery| (record, delivery))
             })
             .collect();
-        let outcomes = join_all(queued.into_iter().map(async |queued| {
-            let (record, delivery) = queued?;
-            acknowledged(&record, delivery, began).await
-        }))
-        .await;
+        // One after another, since the answer waits for all: less is woken up.
+        let mut outcomes = Vec::with_capacity(queued.len());
+        for queued in queued {
+            outcomes.push(match queued {
+                Ok((record, delivery)) => acknowledged(&record, delivery, began).await,
+                Err(failure) => Err(failure),
+            });
+        }
         log_failures(&outcomes);
         outcomes.into_iter().map(|o| o.map_err(|f| f.0)).collect()
     }

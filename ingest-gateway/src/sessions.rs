@@ -55,7 +55,7 @@ pub(crate) fn session_event<'a>(
     let mut fields = Fields(
         members
             .into_iter()
-            .map(|(name, raw)| (name, Cow::Borrowed(raw.get())))
+            .map(|(name, raw)| (name.into_owned(), Cow::Borrowed(raw.get())))
             .collect(),
     );
     let session_id = match call {

@@ -118,8 +118,8 @@ fn copy_object(
         faults.push(at, "invalid_text", "has a key that is not valid Unicode");
         return None;
     };
-    members.retain(|(key, _)| !REMOVED_KEYS.contains(&key.as_str()));
-    let mut keys: Vec<&str> = members.iter().map(|(key, _)| key.as_str()).collect();
+    members.retain(|(key, _)| !REMOVED_KEYS.contains(&&**key));
+    let mut keys: Vec<&str> = members.iter().map(|(key, _)| &**key).collect();
     keys.sort_unstable();
     if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
         faults.push(
@@ -135,7 +135,7 @@ fn copy_object(
             out.push(',');
         }
         let at = pointer(at, &key);
-        copy_text(&Some(key), &at, out, faults)?;
+        copy_text(&Some(key.into_owned()), &at, out, faults)?;
         out.push(':');
         copy(value, &at, depth + 1, out, faults)?;
         if out.len() > MAX_BYTES {

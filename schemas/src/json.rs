@@ -1,7 +1,7 @@
 //! Reading the fields of an event, or of a query, out of a JSON object so that every fault is found, not only
 //! the first: a missing field, a wrong type, a field given twice, an unknown one.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -14,7 +14,12 @@ use crate::{Timestamp, Usd, fault::Faults, fault::pointer, free_object::FreeObje
 
 /// The members of a JSON object as written: in order, duplicates kept.
 #[derive(Debug, Clone)]
-pub struct Members<'a>(pub Vec<(String, &'a RawValue)>);
+pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A name without escapes is not copied.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -26,8 +31,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    members.push((name, value));
                 }
                 Ok(Members(members))
             }
@@ -38,7 +43,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
 /// A JSON object being taken apart. What is `null` counts as absent.
 pub struct ObjectReader<'a> {
-    members: Vec<(String, &'a RawValue)>,
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl<'a> ObjectReader<'a> {

@@ -7,7 +7,6 @@ use axum::{
 };
 use platform::http::problem::Problem;
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -196,12 +195,22 @@ impl Tally {
     }
 
     /// The body around the results; the counts of what was waited for are always there.
-    pub(crate) fn body(self, results: &impl Serialize) -> serde_json::Value {
-        json!({
-            "accepted": self.accepted, "rejected": self.rejected,
-            "stored": self.stored, "dead_lettered": self.dead_lettered,
-            "results": results,
-        })
+    pub(crate) fn body<R: Serialize>(self, results: &R) -> impl Serialize {
+        #[derive(Serialize)]
+        struct Body<'r, R> {
+            accepted: usize,
+            rejected: usize,
+            stored: usize,
+            dead_lettered: usize,
+            results: &'r R,
+        }
+        Body {
+            accepted: self.accepted,
+            rejected: self.rejected,
+            stored: self.stored,
+            dead_lettered: self.dead_lettered,
+            results,
+        }
     }
 }
 
@@ -209,6 +218,8 @@ impl Tally {
 mod tests {
     use axum::body::to_bytes;
     use schemas::{EventKind, Timestamp};
+
+    use serde_json::json;
 
     use super::*;
 
