@@ -142,9 +142,11 @@ impl Session {
 
 impl Open<'_> {
     fn read_until(&mut self, shutdown: &Shutdown) -> Result<(), SessionError> {
+        // Read once a record: reading it takes long enough to show.
+        let mut now = Instant::now();
         while !shutdown.is_triggered() {
             let patience = if self.publisher.is_open() {
-                self.publisher.until_due()
+                self.publisher.until_due(now)
             } else {
                 IDLE_POLL
             };
@@ -161,12 +163,13 @@ impl Open<'_> {
                 Polled::Lost(partitions) => return Err(SessionError::Lost(partitions.len())),
                 Polled::Idle => idle = true,
             }
-            if self.looked_around.elapsed() >= LOOK_AROUND {
-                self.looked_around = Instant::now();
+            now = Instant::now();
+            if now.saturating_duration_since(self.looked_around) >= LOOK_AROUND {
+                self.looked_around = now;
                 self.try_held()?;
                 self.look_for_watermarks()?;
             }
-            if self.publisher.is_due(idle) {
+            if self.publisher.is_due(now, idle) {
                 self.flush_or_start_over()?;
             }
         }

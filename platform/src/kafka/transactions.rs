@@ -167,7 +167,7 @@ impl TransactionalProducer {
         payload: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
     ) -> Result<(), TransactionError> {
-        let deadline = Instant::now() + self.timeout;
+        let mut full_since = None;
         let mut record = BaseRecord::<[u8], [u8]>::to(topic);
         record.partition = partition;
         record.key = key;
@@ -182,7 +182,8 @@ impl TransactionalProducer {
                     if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                         return Err(send_error(&error));
                     }
-                    if Instant::now() >= deadline {
+                    let since = full_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= self.timeout {
                         return Err(TransactionError::RetriesExhausted(error.to_string()));
                     }
                     record = returned;

@@ -5,7 +5,7 @@
 //! after it has read one horizon, says what one that read everything says.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::time::Duration;
 
 use schemas::{Event, Timestamp};
@@ -41,7 +41,35 @@ struct Slice {
     began_ms: i64,
     /// By identity: when it was last seen, in milliseconds since the slice began, and with
     /// which content.
-    seen: HashMap<[u64; 2], (i32, u32)>,
+    seen: HashMap<Identity, (i32, u32), BuildHasherDefault<FirstHalf>>,
+}
+
+/// An organization's id and an event's, hashed with two keys that nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity([u64; 2]);
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0[0]);
+    }
+}
+
+/// The hash of an [`Identity`]: its first half is one already.
+#[derive(Debug, Default)]
+struct FirstHalf(u64);
+
+impl Hasher for FirstHalf {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("an identity writes a number");
+    }
+
+    fn write_u64(&mut self, half: u64) {
+        self.0 = half;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Deduplicator {
@@ -65,18 +93,18 @@ impl Deduplicator {
         // costs less than the whole's.
         let identity = (common.organization_id, common.event_id);
         let identity = self.keys.each_ref().map(|key| key.hash_one(identity));
-        self.see_id(identity, event.content_hash(), log_time)
+        self.see_id(Identity(identity), event.content_hash(), log_time)
     }
 
-    fn see_id(&mut self, id: [u64; 2], content: u32, log_time: Timestamp) -> Sighting {
+    fn see_id(&mut self, id: Identity, content: u32, log_time: Timestamp) -> Sighting {
         let now = log_time.micros().div_euclid(1000);
         let last = self.slices.iter().rev().find_map(|slice| {
             let (after, content) = slice.seen.get(&id)?;
             Some((slice.began_ms + i64::from(*after), *content))
         });
-        let (began_ms, slice) = self.slice_of(now);
-        let after = i32::try_from(now - began_ms).unwrap_or_default();
-        slice.insert(id, (after, content));
+        let slice = self.slice_of(now);
+        let after = i32::try_from(now - slice.began_ms).unwrap_or_default();
+        slice.seen.insert(id, (after, content));
         match last {
             Some((at, before)) if now - at <= self.horizon_ms => {
                 if before == content {
@@ -91,7 +119,7 @@ impl Deduplicator {
 
     /// The slice that `now` belongs to. A clock that a new leader set back goes on in the
     /// newest one, with a time before its beginning.
-    fn slice_of(&mut self, now: i64) -> (i64, &mut HashMap<[u64; 2], (i32, u32)>) {
+    fn slice_of(&mut self, now: i64) -> &mut Slice {
         let length = (self.horizon_ms / SLICES).clamp(1, i64::from(i32::MAX));
         let is_over = |slice: &Slice| now - slice.began_ms >= length;
         // Whatever is in a slice was seen before the next one began.
@@ -101,11 +129,10 @@ impl Deduplicator {
         if self.slices.back().is_none_or(is_over) {
             self.slices.push_back(Slice {
                 began_ms: now,
-                seen: HashMap::new(),
+                seen: HashMap::default(),
             });
         }
-        let newest = self.slices.back_mut().expect("one was just made");
-        (newest.began_ms, &mut newest.seen)
+        self.slices.back_mut().expect("one was just made")
     }
 
     /// How many ids it holds; one seen in several slices counts in each.
@@ -134,7 +161,11 @@ mod tests {
     }
 
     fn see(dedup: &mut Deduplicator, id: u64, content: u32, millis: i64) -> Sighting {
-        dedup.see_id([id, 0], content, Timestamp::from_millis(millis).unwrap())
+        dedup.see_id(
+            Identity([id, 0]),
+            content,
+            Timestamp::from_millis(millis).unwrap(),
+        )
     }
 
     #[test]
