@@ -19,8 +19,12 @@ use crate::{
     publish::Publisher,
     receipts::{Fate, Receipt, Settled, Wait},
     refusal::Refusal,
-    request::Poster,
+    request::{JsonBody, Poster},
 };
+
+/// A larger body is judged in a thread of its own: a full batch takes milliseconds, too long for
+/// one that others wait for. This takes a tenth of one, and the way there and back as much again.
+const JUDGED_IN_PLACE: usize = 32 << 10;
 
 /// What a call takes from its request: what to judge, and the claim to its key if it has one.
 pub(crate) type Read<T> = Result<(T, Option<Claim>), Problem>;
@@ -80,19 +84,25 @@ async fn publish(
     outcome.map_err(|refusal| refusal.into_problem(Some(event_id)))
 }
 
-/// Publishes the events that `read` takes from the request and judges, each alone, and
+/// Publishes the events that `read` takes from the request's `body` and judges, each alone, and
 /// answers when the broker has every event that was accepted.
 pub(crate) async fn many(
     state: GatewayState,
     poster: &Poster,
     wait: &Wait,
-    read: impl FnOnce(&Shared) -> Read<Vec<Entry>> + Send + 'static,
+    body: JsonBody,
+    read: impl FnOnce(&Shared, &JsonBody) -> Read<Vec<Entry>> + Send + 'static,
 ) -> Result<Response, Problem> {
-    // A full batch takes tens of milliseconds to judge, too long for a thread that others
-    // wait for.
-    let judging = state.clone();
-    let judged = tokio::task::spawn_blocking(move || read(&judging.0)).await;
-    let read = judged.map_err(Problem::internal)?;
+    let read = if body.bytes().len() <= JUDGED_IN_PLACE {
+        let read = read(&state.0, &body);
+        // Its memory is somebody else's while the broker is waited for.
+        drop(body);
+        read
+    } else {
+        let judging = state.clone();
+        let judged = tokio::task::spawn_blocking(move || read(&judging.0, &body)).await;
+        judged.map_err(Problem::internal)?
+    };
     let shared = &state.0;
     // What cannot be read counts as one event, or it could be sent without end.
     let cost = read.as_ref().map_or(1, |(entries, _)| entries.len());

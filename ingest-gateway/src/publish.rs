@@ -109,7 +109,6 @@ impl From<EnqueueError> for Failure {
             EnqueueError::QueueFull => (Refusal::QueueFull, "queue_full"),
             EnqueueError::TooLarge => (Refusal::TooLarge, "too_large"),
             EnqueueError::Fatal(_) => (Refusal::Unavailable, "broken"),
-            EnqueueError::Refused(_) => (Refusal::Unavailable, "refused"),
         };
         Self(refusal, reason, error.to_string())
     }

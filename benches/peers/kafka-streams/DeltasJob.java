@@ -319,7 +319,14 @@ public final class DeltasJob {
     streams.close();
     System.gc();
     KafkaStreams measured = start(args, application, args[2]);
-    Runtime.getRuntime().addShutdownHook(new Thread(measured::close));
+    Runtime.getRuntime()
+        .addShutdownHook(
+            new Thread(
+                () -> {
+                  measured.close();
+                  // Java would say that a signal ended it.
+                  Runtime.getRuntime().halt(0);
+                }));
     while (measured.state() != KafkaStreams.State.ERROR) {
       Thread.sleep(100);
     }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 
 use super::{Pair, Run};
+use crate::workload::Workload;
 
 /// What a person chose on the command line.
 #[derive(Debug, Clone)]
@@ -19,10 +20,19 @@ pub struct Options {
     pub full: bool,
     /// Of all workloads.
     pub seed: u64,
+    /// Series of workload W1.
+    pub series: u32,
     /// Pairs of each comparison.
     pub pairs: usize,
     /// Events a second of the stage that has all services under load.
     pub rate: u64,
+}
+
+impl Options {
+    /// Workload W1, from its beginning.
+    pub(crate) fn workload(&self) -> Workload {
+        Workload::new(self.seed, self.series)
+    }
 }
 
 /// Which cores a stage with two sides uses, as lists for `taskset`.

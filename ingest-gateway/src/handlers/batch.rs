@@ -49,8 +49,8 @@ pub(crate) async fn post_batch(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let caller = poster.identity.clone();
-    let read = move |shared: &Shared| entries(shared, &caller, key, &body);
-    accept::many(state, &poster, &wait, read).await
+    let read = move |shared: &Shared, body: &JsonBody| entries(shared, &caller, key, body);
+    accept::many(state, &poster, &wait, body, read).await
 }
 
 fn entries(

@@ -67,8 +67,9 @@ pub(crate) async fn post_cloud_events(
     let claim = Claim::of(identity, key.as_deref(), "events", &body);
     if mode == Mode::Batched {
         let caller = identity.clone();
-        let read = move |shared: &Shared| Ok((entries(shared, &caller, &body)?, claim));
-        return accept::many(state, &poster, &wait, read).await;
+        let read =
+            move |shared: &Shared, body: &JsonBody| Ok((entries(shared, &caller, body)?, claim));
+        return accept::many(state, &poster, &wait, body, read).await;
     }
     let organization = identity.organization_id;
     let read = || {

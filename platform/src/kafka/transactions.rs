@@ -11,8 +11,14 @@
 //! so the records are seen out before, in slices of 1 ms. Its
 //! `abort_transaction` needs delivery reports to be served meanwhile, hence the
 //! polling thread of `ThreadedProducer`.
+//!
+//! And while a request of a partition is on its way librdkafka waits for the next to
+//! be allowed without a pause, with a whole core. So records are held here until those
+//! before them are acknowledged ([`held`]).
 
-use std::sync::{Mutex, PoisonError};
+mod held;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -22,10 +28,15 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
+use self::held::{Held, Outgoing};
 use super::client::{self, KafkaClientConfig};
 use super::producer::owned_headers;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How often it is looked whether held records may go: asking takes locks of librdkafka.
+const LOOK_EVERY: usize = 64;
+/// Bytes held at most.
+const MAX_HELD: usize = 4 << 20;
 
 /// What a failed step of a transaction asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +66,7 @@ pub enum TransactionError {
 /// One transactional producer. Not shared: begin, send, commit, in this order.
 pub struct TransactionalProducer {
     producer: ThreadedProducer<TransactionContext>,
+    held: Mutex<Held>,
     timeout: Duration,
 }
 
@@ -65,7 +77,7 @@ struct TransactionContext {
 }
 
 impl TransactionContext {
-    fn failure(&self) -> std::sync::MutexGuard<'_, Option<KafkaError>> {
+    fn failure(&self) -> MutexGuard<'_, Option<KafkaError>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,7 +137,11 @@ impl TransactionalProducer {
             .map_err(|error| TransactionError::Fatal(error.to_string()))?;
         let deadline = Instant::now() + timeout;
         retry(deadline, |left| producer.init_transactions(left))?;
-        Ok(Self { producer, timeout })
+        Ok(Self {
+            producer,
+            held: Mutex::default(),
+            timeout,
+        })
     }
 
     /// Begins a transaction.
@@ -139,12 +155,12 @@ impl TransactionalProducer {
             .map_err(|error| classify(&error).into_error())
     }
 
-    /// Queues a record in the open transaction. Waits while the queue is full.
-    /// A failed delivery shows at [`commit`](Self::commit).
+    /// Puts a record into the open transaction. Waits while the queue is full.
+    /// What cannot be delivered shows at a later call or at [`commit`](Self::commit).
     ///
     /// # Errors
     /// [`TransactionError::RetriesExhausted`] when the queue stays full,
-    /// [`TransactionError::Abortable`] when the record can never be sent.
+    /// [`TransactionError::Abortable`] when a record can never be sent.
     pub fn send(
         &self,
         topic: &str,
@@ -167,24 +183,49 @@ impl TransactionalProducer {
         payload: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
     ) -> Result<(), TransactionError> {
-        let mut full_since = None;
-        let mut record = BaseRecord::<[u8], [u8]>::to(topic);
-        record.partition = partition;
-        record.key = key;
-        record.payload = payload;
-        if !headers.is_empty() {
-            record = record.headers(owned_headers(headers.iter().copied()));
+        let mut held = self.held();
+        held.push(Outgoing {
+            topic,
+            partition,
+            key,
+            payload,
+            headers: (!headers.is_empty()).then(|| owned_headers(headers.iter().copied())),
+        });
+        let may_go = held.bytes() >= MAX_HELD
+            || held.len().is_multiple_of(LOOK_EVERY) && self.producer.in_flight_count() == 0;
+        if may_go {
+            held.hand_over(|record| self.queue(record))?;
         }
+        Ok(())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a record to librdkafka. After an error this transaction cannot be committed any
+    /// more, since the record is in no hand.
+    fn queue(&self, outgoing: Outgoing<'_>) -> Result<(), TransactionError> {
+        let mut full_since = None;
+        let mut record = BaseRecord::<[u8], [u8]>::to(outgoing.topic);
+        record.partition = outgoing.partition;
+        record.key = outgoing.key;
+        record.payload = outgoing.payload;
+        record.headers = outgoing.headers;
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((error, returned)) => {
-                    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                        return Err(send_error(&error));
-                    }
+                    let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
                     let since = full_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= self.timeout {
-                        return Err(TransactionError::RetriesExhausted(error.to_string()));
+                    if !full || since.elapsed() >= self.timeout {
+                        let refused = send_error(&error);
+                        self.producer.context().failure().get_or_insert(error);
+                        return Err(if full {
+                            TransactionError::RetriesExhausted(refused.to_string())
+                        } else {
+                            refused
+                        });
                     }
                     record = returned;
                     std::thread::sleep(Duration::from_millis(1));
@@ -206,6 +247,7 @@ impl TransactionalProducer {
         group: &ConsumerGroupMetadata,
     ) -> Result<(), TransactionError> {
         let deadline = Instant::now() + self.timeout;
+        self.hand_over()?;
         if offsets.count() > 0 {
             retry(deadline, |left| {
                 self.producer
@@ -220,7 +262,13 @@ impl TransactionalProducer {
     /// # Errors
     /// Like [`commit`](Self::commit).
     pub fn commit_records(&self) -> Result<(), TransactionError> {
+        self.hand_over()?;
         self.commit_until(Instant::now() + self.timeout)
+    }
+
+    /// Gives librdkafka all that is held.
+    fn hand_over(&self) -> Result<(), TransactionError> {
+        self.held().hand_over(|record| self.queue(record))
     }
 
     fn commit_until(&self, deadline: Instant) -> Result<(), TransactionError> {
@@ -235,6 +283,7 @@ impl TransactionalProducer {
     /// [`TransactionError::RetriesExhausted`]: try again.
     pub fn abort(&self) -> Result<(), TransactionError> {
         let deadline = Instant::now() + self.timeout;
+        self.held().clear();
         retry(deadline, |left| self.producer.abort_transaction(left))?;
         // Reports of purged records must not be taken for the next transaction's.
         self.wait_for_reports(deadline)
@@ -246,6 +295,7 @@ impl TransactionalProducer {
     /// Those of [`commit`](Self::commit).
     #[cfg(any(test, feature = "test-support"))]
     pub fn flush(&self) -> Result<(), TransactionError> {
+        self.hand_over()?;
         self.drain(Instant::now() + self.timeout)
     }
 

@@ -35,6 +35,9 @@ struct Args {
     /// Seed of the workloads
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Series of workload W1
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    series: u32,
     /// Pairs of each comparison
     #[arg(long, default_value_t = 5)]
     pairs: usize,
@@ -86,6 +89,7 @@ fn main() -> anyhow::Result<()> {
         options: Options {
             full: args.full,
             seed: args.seed,
+            series: args.series,
             pairs: args.pairs,
             rate: args.rate,
         },

@@ -29,6 +29,8 @@ pub struct Plan {
     pub token: String,
     /// Of the workload.
     pub seed: u64,
+    /// Of the workload.
+    pub series: u32,
     /// Events of a request: one as it is, more of them as a batch of commands.
     pub events: usize,
     /// Connections at a time.
@@ -132,6 +134,7 @@ mod tests {
             path: "/events".to_owned(),
             token: "t".to_owned(),
             seed: 1,
+            series: 1_000,
             events: 2,
             connections: 1,
             seconds: 0.1,

@@ -6,8 +6,6 @@ use crate::workload::Workload;
 
 /// Events of all requests together, so that they differ as those of the workload do.
 const POOL: usize = 10_000;
-/// Of the workload.
-const SERIES: u32 = 1_000;
 /// What is before an id in the workload's JSON.
 const BEFORE_ID: &str = "\"event_id\":\"";
 /// Hexadecimal digits of the last group of a UUID, which is 24 characters behind its beginning.
@@ -35,7 +33,7 @@ impl Requests {
     /// Those of a plan. The ids of two runs differ, too, unless a chance of 1 in 65,536 comes
     /// true.
     pub(super) fn new(plan: &Plan) -> Self {
-        let mut workload = Workload::new(plan.seed, SERIES);
+        let mut workload = Workload::new(plan.seed, plan.series);
         let mut body = || {
             let events: Vec<String> = (0..plan.events)
                 .map(|_| {
@@ -111,6 +109,7 @@ mod tests {
             path: "/p".to_owned(),
             token: "t".to_owned(),
             seed: 1,
+            series: 1_000,
             events,
             connections: 1,
             seconds: 1.0,
@@ -123,7 +122,7 @@ mod tests {
         for events in [1, 100] {
             let mut requests = Requests::new(&plan(events));
             let (mut seen, mut buffer) = (HashSet::new(), Vec::new());
-            let mut workload = Workload::new(1, SERIES);
+            let mut workload = Workload::new(1, 1_000);
             // Once around the pool, and again.
             for number in 0..2 * POOL / events {
                 requests.next(&mut buffer);

@@ -49,6 +49,7 @@ impl Ours {
             path: format!("/api/metrics/{call}"),
             token: self.installation.token(ORGANIZATION)?,
             seed: context.options.seed,
+            series: context.options.series,
             events,
             connections,
             seconds,

@@ -16,10 +16,8 @@ use schemas::{
     codec::{encode_event, event_schema},
 };
 
-use crate::{harness::Context, workload::Workload};
+use crate::harness::Context;
 
-/// Series of the workload.
-pub(in crate::stages) const SERIES: u32 = 1_000;
 /// Longer than filling takes, and the most that a broker allows by default.
 const FILLING: Duration = Duration::from_secs(900);
 const KEPT: Duration = Duration::from_secs(86_400);
@@ -73,7 +71,7 @@ impl Backlog {
     pub(in crate::stages) fn fill(&self, context: &Context, events: u64) -> anyhow::Result<()> {
         let id = self.name("fill");
         let producer = TransactionalProducer::new(&kafka(), &id, FILLING)?;
-        let mut workload = Workload::new(context.options.seed, SERIES);
+        let mut workload = context.options.workload();
         let topic = self.input();
         producer.begin()?;
         for _ in 0..events {

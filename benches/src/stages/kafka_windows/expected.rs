@@ -16,11 +16,8 @@ use schemas::{
 };
 use uuid::Uuid;
 
-use super::{
-    backlog::SERIES,
-    progress::{Ends, ends},
-};
-use crate::workload::Workload;
+use super::progress::{Ends, ends};
+use crate::harness::Options;
 
 const MINUTE: i64 = 60_000_000;
 
@@ -36,8 +33,8 @@ pub(in crate::stages) struct Minutes(HashMap<Key, Sum>);
 
 impl Minutes {
     /// Of the first `events` of the workload.
-    pub(in crate::stages) fn of(seed: u64, events: u64) -> Self {
-        let mut workload = Workload::new(seed, SERIES);
+    pub(in crate::stages) fn of(options: &Options, events: u64) -> Self {
+        let mut workload = options.workload();
         let mut by_number: HashMap<(u32, i64), Sum> = HashMap::new();
         for _ in 0..events {
             let draft = workload.draft();

@@ -48,7 +48,7 @@ impl Stage for KafkaWindows {
         let backlog = Backlog::empty(PARTITIONS)?;
         context.say(format!("kafka-windows: {events} events are put into Kafka"));
         backlog.fill(context, events)?;
-        let expected = Minutes::of(context.options.seed, events);
+        let expected = Minutes::of(&context.options, events);
         let sides = Sides {
             context,
             backlog: &backlog,

@@ -19,14 +19,9 @@ use schemas::{
     codec::{encode_event, event_schema},
 };
 
-use crate::{
-    harness::{Context, installation::Installation},
-    workload::Workload,
-};
+use crate::harness::{Context, installation::Installation};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Series of the workload.
-const SERIES: u32 = 1_000;
 /// Records that wait for their acknowledgement at a time.
 const IN_FLIGHT: usize = 10_000;
 
@@ -57,10 +52,7 @@ impl Log {
         let producer = EventProducer::new(&kafka(), &settings)?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let log_time = Timestamp::from_millis(i64::try_from(now.as_millis())?)?;
-        let (topic, mut workload) = (
-            topics.admitted(),
-            Workload::new(context.options.seed, SERIES),
-        );
+        let (topic, mut workload) = (topics.admitted(), context.options.workload());
         let mut deliveries = Vec::with_capacity(IN_FLIGHT);
         for offset in 0..events {
             let draft = workload.draft();

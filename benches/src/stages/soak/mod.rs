@@ -14,18 +14,13 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use self::load::Plan;
-use crate::{
-    harness::{
-        Bound, Context, Outcome, Run, Stage,
-        installation::{Installation, Service},
-        process::CpuClock,
-        worker::WorkerArgs,
-    },
-    workload::Workload,
+use crate::harness::{
+    Bound, Context, Outcome, Run, Stage,
+    installation::{Installation, Service},
+    process::CpuClock,
+    worker::WorkerArgs,
 };
 
-/// Series of the workload.
-const SERIES: u32 = 1_000;
 /// Between two looks at the lag.
 const LOOK: Duration = Duration::from_secs(1);
 /// For the last events to be stored.
@@ -140,7 +135,7 @@ fn loaded(
     };
     let readers = [named("aggregator")?, named("sink")?];
     let options = &context.options;
-    let workload = Workload::new(options.seed, SERIES);
+    let workload = options.workload();
     let organizations: BTreeSet<Uuid> = workload.series().iter().map(|s| s.organization).collect();
     let token = |id| anyhow::Ok((id, installation.token(id)?));
     let tokens = organizations.into_iter().map(token);
@@ -148,7 +143,7 @@ fn loaded(
         address: named("gateway")?.address().to_owned(),
         tokens: tokens.collect::<anyhow::Result<_>>()?,
         seed: options.seed,
-        series: SERIES,
+        series: options.series,
         rate: options.rate,
         seconds,
     };

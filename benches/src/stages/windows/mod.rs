@@ -28,8 +28,6 @@ use crate::{
 const CHUNK: usize = 1_000;
 /// Events between two flushes: the sink's `SINK_BATCH_RECORDS`.
 const FLUSH: u64 = 20_000;
-/// Series of the workload.
-const SERIES: u32 = 1_000;
 /// For one run of a peer.
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
@@ -72,8 +70,9 @@ impl Stage for Windows {
             outcome
                 .versions
                 .insert(peer.name.to_owned(), version.clone());
-            let input = Input::write(context, events, SERIES)?;
-            let expected = Expected::of(context.options.seed, events, SERIES);
+            let series = context.options.series;
+            let input = Input::write(context, events, series)?;
+            let expected = Expected::of(context.options.seed, events, series);
             match compare(context, peer, &version, &input, &expected) {
                 Ok(comparison) => outcome.comparisons.push(comparison),
                 // Ours is checked by itself, so that a fault of it is no fault of the peer.
@@ -125,7 +124,7 @@ fn compare(
 fn ours_arguments(context: &Context, input: &Input) -> Vec<String> {
     vec![
         format!("--events={}", input.events),
-        format!("--series={SERIES}"),
+        format!("--series={}", context.options.series),
         format!("--seed={}", context.options.seed),
     ]
 }

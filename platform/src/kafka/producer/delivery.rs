@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::future_producer::DeliveryFuture;
+use tokio::sync::oneshot;
 
 /// Why a queued record has no acknowledgement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ impl DeliveryError {
         matches!(self, Self::TimedOut | Self::Broken)
     }
 
-    fn of(error: &KafkaError) -> Self {
+    pub(super) fn of(error: &KafkaError) -> Self {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
             Some(Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut) => {
@@ -43,15 +43,18 @@ impl DeliveryError {
     }
 }
 
+/// The partition and offset of a record in the log.
+pub(super) type Answer = Result<(i32, i64), DeliveryError>;
+
 /// A record on its way; resolves to its partition and offset.
 #[must_use = "a record is accepted only when its delivery is"]
 pub struct Delivery {
-    future: DeliveryFuture,
+    answer: oneshot::Receiver<Answer>,
 }
 
 impl Delivery {
-    pub(super) fn new(future: DeliveryFuture) -> Self {
-        Self { future }
+    pub(super) fn new(answer: oneshot::Receiver<Answer>) -> Self {
+        Self { answer }
     }
 }
 
@@ -59,13 +62,9 @@ impl Future for Delivery {
     type Output = Result<(i32, i64), DeliveryError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.future)
+        // Without an answer the producer went away.
+        Pin::new(&mut self.answer)
             .poll(context)
-            .map(|answer| match answer {
-                Ok(Ok(delivery)) => Ok((delivery.partition, delivery.offset)),
-                Ok(Err((error, _))) => Err(DeliveryError::of(&error)),
-                // The producer went away without a word.
-                Err(_) => Err(DeliveryError::Broken),
-            })
+            .map(|answer| answer.unwrap_or(Err(DeliveryError::Broken)))
     }
 }

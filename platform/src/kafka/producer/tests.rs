@@ -23,6 +23,25 @@ async fn a_delivery_says_where_the_record_is_and_a_key_keeps_its_partition() {
     assert!(producer.healthy(Duration::from_secs(5)).await);
 }
 
+#[tokio::test]
+async fn records_of_many_bursts_keep_their_order() {
+    let topics = TestTopics::new();
+    let topic = topics.create("events", 1).await;
+    let producer = EventProducer::new(&kafka(), &ProducerSettings::default()).unwrap();
+    let mut deliveries = Vec::new();
+    for number in 0..3_000_u32 {
+        let payload = number.to_be_bytes();
+        deliveries.push(producer.enqueue(&topic, b"k", &payload, &[]).unwrap());
+        if number.is_multiple_of(500) {
+            tokio::task::yield_now().await;
+        }
+    }
+    for (number, delivery) in deliveries.into_iter().enumerate() {
+        assert_eq!(delivery.await, Ok((0, number as i64)));
+    }
+    assert_eq!(producer.in_flight(), 0);
+}
+
 /// `Utils.toPositive(Utils.murmur2("21")) % 100` by Java's client, from its own test vectors
 /// (`murmur2("21") == -973932308`).
 #[tokio::test]
@@ -77,7 +96,7 @@ async fn a_broken_producer_is_replaced_and_the_next_record_gets_through() {
     let topic = topics.create("events", 1).await;
     let producer = EventProducer::new(&kafka(), &ProducerSettings::default()).unwrap();
     let pending = producer.enqueue(&topic, b"k", b"one", &[]).unwrap();
-    producer.current().broken.store(true, Ordering::Relaxed);
+    producer.current().break_it();
     assert!(producer.is_broken());
     let next = producer.enqueue(&topic, b"k", b"two", &[]).unwrap();
     assert!(!producer.is_broken());

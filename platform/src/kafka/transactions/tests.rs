@@ -134,6 +134,53 @@ async fn a_commit_takes_less_than_a_flush_interval_or_two() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_many_records_keeps_their_order() {
+    let fixture = Fixture::new().await;
+    let producer = fixture.producer();
+    producer.begin().unwrap();
+    let numbers = 0..5_000_u32;
+    for number in numbers.clone() {
+        let payload = number.to_be_bytes();
+        producer
+            .send(&fixture.output, None, Some(&payload), &[])
+            .unwrap();
+    }
+    producer.commit_records().unwrap();
+    let reader = fixture.consumer(&fixture.output);
+    join(&reader);
+    let all: Vec<_> = numbers
+        .map(|number| number.to_be_bytes().to_vec())
+        .collect();
+    assert!(
+        read(&reader, all.len()) == all,
+        "not all, or in another order"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_with_a_record_that_the_client_refuses_is_never_committed() {
+    let fixture = Fixture::new().await;
+    let producer = fixture.producer();
+    producer.begin().unwrap();
+    let huge = vec![0; 9 << 20];
+    let sent = producer.send(&fixture.output, None, Some(&huge), &[]);
+    assert!(matches!(sent, Err(TransactionError::Abortable(_))));
+    producer
+        .send(&fixture.output, None, Some(b"v"), &[])
+        .unwrap();
+    for _ in 0..2 {
+        let committed = producer.commit_records();
+        assert!(matches!(committed, Err(TransactionError::Abortable(_))));
+    }
+    producer.abort().unwrap();
+    producer.begin().unwrap();
+    producer
+        .send(&fixture.output, None, Some(b"v"), &[])
+        .unwrap();
+    producer.commit_records().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_successor_fences_its_predecessor() {
     let fixture = Fixture::new().await;
     let consumer = fixture.consumer(&fixture.input);
