@@ -4,18 +4,24 @@
 //! migrates and is used by no service; the *sink* writes the tables; the *jobs* heal rollups
 //! and remove what has expired; the *API* reads the views of schema `tenant`, through [`TenantDb`] only.
 
+pub mod cell;
 pub mod changes;
 mod compression;
 mod migrate;
+mod numeric;
 mod passwords;
 mod roles;
 pub mod rollup_columns;
+pub mod rollup_row;
 mod tenant;
 mod url;
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{
+    Connection,
+    postgres::{PgPool, PgPoolOptions},
+};
 
 pub use self::migrate::{Applied, MigrateOptions, migrate};
 pub use self::tenant::{RoleFault, TenantDb, TenantTx};
@@ -23,6 +29,15 @@ pub use self::url::DatabaseUrl;
 
 /// How long a caller waits for a free connection of the pool.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that was idle for longer is asked whether it still lives before it is used
+/// again. One that was of use a moment ago is not: asking takes as long as a short query.
+const UNASKED_FOR: Duration = Duration::from_secs(1);
+
+/// Statements that a connection of the API's keeps prepared. Each takes some tens of kilobytes
+/// of the server, and a pool has many connections.
+const API_STATEMENTS: usize = 32;
+const STATEMENTS: usize = 100;
 
 /// Whom to connect as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +71,22 @@ impl Role {
             Role::Sink => Duration::from_secs(60),
             Role::Jobs => Duration::from_secs(300),
             Role::Api => Duration::from_secs(10),
+        }
+    }
+
+    /// How prepared statements with parameters are planned. Those of the API name ranges of
+    /// time: planned for these very values, there is no chunk in the plan that they leave out.
+    fn plan_cache_mode(self) -> &'static str {
+        match self {
+            Role::Owner | Role::Sink | Role::Jobs => "auto",
+            Role::Api => "force_custom_plan",
+        }
+    }
+
+    fn statements(self) -> usize {
+        match self {
+            Role::Owner | Role::Sink | Role::Jobs => STATEMENTS,
+            Role::Api => API_STATEMENTS,
         }
     }
 
@@ -113,6 +144,7 @@ pub async fn connect(
     let options = url
         .options_for(role, password)?
         .application_name(application_name)
+        .statement_cache_capacity(role.statements())
         .options([
             ("statement_timeout", timeout.to_string()),
             // A client that hangs inside a transaction must not hold locks on cursors for ever.
@@ -126,10 +158,20 @@ pub async fn connect(
             // The sums of a dashboard are short and yet look dear enough to be compiled, which
             // takes several times as long as they do.
             ("jit", "off".to_owned()),
+            ("plan_cache_mode", role.plan_cache_mode().to_owned()),
         ]);
     let pool = PgPoolOptions::new()
         .max_connections(pool_size)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > UNASKED_FOR {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(options)
         .await?;
     Ok(pool)

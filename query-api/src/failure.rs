@@ -35,6 +35,13 @@ impl QueryFailure {
     }
 }
 
+/// By the name of a column.
+impl From<&'static str> for QueryFailure {
+    fn from(column: &'static str) -> Self {
+        Self::Malformed(column)
+    }
+}
+
 impl From<SqlError> for QueryFailure {
     fn from(error: SqlError) -> Self {
         Self::Database(DatabaseError::Sql(error))

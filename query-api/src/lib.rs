@@ -24,7 +24,6 @@ mod params;
 mod rollups;
 mod service;
 mod timing;
-mod watermark;
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;

@@ -1,6 +1,6 @@
 //! The service: its connections and its routes.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Router, extract::FromRef};
@@ -35,9 +35,12 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two attempts to connect.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-/// What the handlers share.
+/// What the handlers share. Every request has it cloned, layer by layer.
 #[derive(Clone)]
-pub(crate) struct AppState {
+pub(crate) struct AppState(Arc<Parts>);
+
+/// What there is of it.
+pub(crate) struct Parts {
     pub(crate) database: TenantDb,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) limiter: Arc<RateLimiter>,
@@ -49,6 +52,20 @@ pub(crate) struct AppState {
     pub(crate) operations: Arc<Operations>,
     /// Room for exports.
     pub(crate) exports: Arc<Semaphore>,
+}
+
+impl Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for AppState {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
 }
 
 impl FromRef<AppState> for Arc<Verifier> {
@@ -93,7 +110,7 @@ pub async fn start(
     let live = Live::new(&config.live, shutdown.clone());
     live.follow(&config.live, health.component("live"))?;
     let operations = Operations::start(&config.instance_id, replayer, health, shutdown)?;
-    let state = AppState {
+    let state = Parts {
         database,
         verifier,
         limiter: Arc::new(limiter),
@@ -104,7 +121,7 @@ pub async fn start(
         operations: Arc::new(operations),
         exports: export::room(config.max_exports),
     };
-    Ok(router(state, health))
+    Ok(router(state.into(), health))
 }
 
 async fn connect(config: &QueryConfig, url: &DatabaseUrl) -> Result<TenantDb, DatabaseError> {

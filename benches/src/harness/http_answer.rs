@@ -19,19 +19,29 @@ pub(super) async fn read(
         }
         ensure!(stream.read_buf(buffer).await? > 0, "the server hung up");
     };
-    let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
-    let mut words = text.split(' ');
-    if words.next() != Some("http/1.1") || words.next().and_then(|s| s.parse().ok()) != Some(status)
-    {
+    let lines = buffer[..head].split(|byte| *byte == b'\n');
+    let mut lines = lines.map(|line| line.trim_ascii());
+    let first = lines.next().unwrap_or_default();
+    let told = first
+        .strip_prefix(b"HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3));
+    if told != Some(status.to_string().as_bytes()) {
         bail!(
             "not answered with {status}: {}",
-            text.lines().next().unwrap_or_default()
+            String::from_utf8_lossy(first)
         );
     }
-    let length = text
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .and_then(|length| length.trim().parse::<u64>().ok());
+    let (mut length, mut is_chunked) = (None, false);
+    for line in lines {
+        if let Some(value) = value(line, b"content-length:") {
+            length = str::from_utf8(value)?.parse::<u64>().ok();
+        }
+        is_chunked |= value(line, b"transfer-encoding:") == Some(b"chunked");
+    }
+    // Nothing follows the head (RFC 9110, section 15.4.5).
+    if status == 304 {
+        return Ok(0);
+    }
     if let Some(length) = length {
         let mut missing = length.saturating_sub((buffer.len() - head) as u64);
         while missing > 0 {
@@ -42,10 +52,7 @@ pub(super) async fn read(
         }
         return Ok(length);
     }
-    ensure!(
-        text.contains("transfer-encoding: chunked"),
-        "an answer without a length"
-    );
+    ensure!(is_chunked, "an answer without a length");
     // Nothing is behind the last chunk, since the next request was not sent yet.
     let mut received = (buffer.len() - head) as u64;
     let mut tail = buffer[head..].to_vec();
@@ -58,6 +65,12 @@ pub(super) async fn read(
         tail.drain(..tail.len().saturating_sub(5));
     }
     Ok(received)
+}
+
+/// What a line says, if it begins with this name in any case.
+fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = line.split_at_checked(name.len())?;
+    start.eq_ignore_ascii_case(name).then(|| rest.trim_ascii())
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {

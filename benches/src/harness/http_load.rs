@@ -18,8 +18,8 @@ use super::{Run, http_answer, process::CpuClock, statistics::latencies};
 pub struct Plan {
     /// Host and port.
     pub address: String,
-    /// Paths with their queries, each connection asks for them in turns.
-    pub paths: Vec<String>,
+    /// Each connection sends them in turns.
+    pub requests: Vec<Request>,
     /// Of the header `Authorization`.
     pub token: String,
     /// Connections at a time.
@@ -28,10 +28,21 @@ pub struct Plan {
     pub seconds: f64,
 }
 
+/// A GET, and how it is to be answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Path and query.
+    pub path: String,
+    /// Headers besides host and token.
+    pub headers: Vec<(String, String)>,
+    /// The status of its answer.
+    pub status: u16,
+}
+
 /// Runs a plan. Latencies are in `values`, in milliseconds, as this side sees them.
 ///
 /// # Errors
-/// If a connection fails, or an answer is not 200.
+/// If a connection fails, or an answer has another status.
 pub fn run(plan: &Plan) -> anyhow::Result<Run> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -40,7 +51,11 @@ pub fn run(plan: &Plan) -> anyhow::Result<Run> {
 }
 
 async fn load(plan: &Plan) -> anyhow::Result<Run> {
-    let requests: Rc<[Vec<u8>]> = plan.paths.iter().map(|path| request(plan, path)).collect();
+    let requests: Rc<[(Vec<u8>, u16)]> = plan
+        .requests
+        .iter()
+        .map(|request| (bytes(plan, request), request.status))
+        .collect();
     ensure!(!requests.is_empty(), "there is nothing to ask for");
     let streams = connect(&plan.address, plan.connections).await?;
     let (began, clock) = (Instant::now(), CpuClock::own());
@@ -82,10 +97,14 @@ pub(super) async fn connect(address: &str, connections: usize) -> anyhow::Result
     Ok(streams)
 }
 
-fn request(plan: &Plan, path: &str) -> Vec<u8> {
+fn bytes(plan: &Plan, request: &Request) -> Vec<u8> {
+    let headers = request.headers.iter();
+    let headers: String = headers
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
     format!(
-        "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\r\n",
-        plan.address, plan.token
+        "GET {} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n{headers}\r\n",
+        request.path, plan.address, plan.token
     )
     .into_bytes()
 }
@@ -97,19 +116,19 @@ struct Done {
 
 async fn connection(
     mut stream: TcpStream,
-    requests: Rc<[Vec<u8>]>,
+    requests: Rc<[(Vec<u8>, u16)]>,
     first: usize,
     until: Instant,
 ) -> anyhow::Result<Done> {
     let mut latencies = Histogram::new(3)?;
-    let (mut buffer, mut bytes) = (Vec::with_capacity(1 << 16), 0);
-    for request in requests.iter().cycle().skip(first % requests.len()) {
+    let (mut buffer, mut bytes) = (Vec::with_capacity(1 << 18), 0);
+    for (request, status) in requests.iter().cycle().skip(first % requests.len()) {
         let sent = Instant::now();
         if sent >= until {
             break;
         }
         stream.write_all(request).await?;
-        bytes += http_answer::read(&mut stream, &mut buffer, 200).await?;
+        bytes += http_answer::read(&mut stream, &mut buffer, *status).await?;
         latencies.record(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX))?;
     }
     Ok(Done { latencies, bytes })
@@ -143,10 +162,15 @@ mod tests {
         address
     }
 
-    fn plan(address: String) -> Plan {
+    fn plan(address: String, status: u16) -> Plan {
+        let request = |path: &str| Request {
+            path: path.to_owned(),
+            headers: vec![("accept-encoding".to_owned(), "gzip".to_owned())],
+            status,
+        };
         Plan {
             address,
-            paths: vec!["/a".to_owned(), "/b".to_owned()],
+            requests: vec![request("/a"), request("/b")],
             token: "t".to_owned(),
             connections: 1,
             seconds: 0.05,
@@ -159,14 +183,20 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n",
         ]);
-        let run = run(&plan(address)).unwrap();
+        let run = run(&plan(address, 200)).unwrap();
         assert!(run.events >= 2 && run.values["p50_ms"] <= run.values["p99_ms"]);
+    }
+
+    #[test]
+    fn an_answer_without_a_body_is_read() {
+        let address = server(&["HTTP/1.1 304 Not Modified\r\nETag: W/\"a\"\r\n\r\n"]);
+        assert!(run(&plan(address, 304)).unwrap().events >= 2);
     }
 
     #[test]
     fn another_answer_than_200_is_an_error() {
         let address = server(&["HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"]);
-        let error = run(&plan(address)).unwrap_err().to_string();
+        let error = run(&plan(address, 200)).unwrap_err().to_string();
         assert!(error.contains("429"), "{error}");
     }
 }

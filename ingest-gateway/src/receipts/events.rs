@@ -168,7 +168,7 @@ impl Receipts {
                 kept.iter()
                     .any(|r| r.kind == letter.kind && r.place == letter.place)
             }));
-            transaction.finish().await?;
+            transaction.finish();
             Ok::<_, DatabaseError>((rows, letters))
         };
         match timeout(LOOKUP_BOUND, looking).await {

@@ -247,7 +247,7 @@ async fn look(
             rows.extend(lookup::rows_anywhere(&mut transaction, kind, &ids).await?);
         }
     }
-    transaction.finish().await?;
+    transaction.finish();
     for row in rows {
         found
             .rows

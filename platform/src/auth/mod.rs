@@ -8,6 +8,7 @@
 //! [`Verifier`] turns a bearer token into an [`Identity`]; `permissions` holds
 //! what each role may, as pure functions.
 
+mod believed;
 mod extract;
 mod header;
 mod jwks;

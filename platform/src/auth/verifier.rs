@@ -12,7 +12,10 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{AuthError, Identity, Refusal, Role, header::TokenHeader, keyring::Keyring};
+use super::{
+    AuthError, Identity, Refusal, Role, believed::Believed, header::TokenHeader, jwks::KeySet,
+    keyring::Keyring,
+};
 use crate::{
     config::{JwtConfig, JwtKeys},
     http::health::{CheckDetail, Health},
@@ -43,6 +46,7 @@ pub struct Verifier {
     /// One for each algorithm that is accepted, so that what is checked depends on the key
     /// and never on what else is accepted.
     validations: Vec<Validation>,
+    believed: Believed,
 }
 
 enum Keys {
@@ -80,6 +84,7 @@ impl Verifier {
         Ok(Self {
             keys,
             validations: config.algorithms.iter().map(validation).collect(),
+            believed: Believed::new(),
         })
     }
 
@@ -141,6 +146,28 @@ impl Verifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refusal::TooLong.into());
         }
+        let current = match &self.keys {
+            Keys::Secret(_) => None,
+            Keys::Public(keyring) => keyring.current(),
+        };
+        let believed = self
+            .believed
+            .get(token, current.as_ref(), SystemTime::now());
+        if let Some(said) = believed {
+            return Ok(said);
+        }
+        let (said, keys) = self.examine(token, current, at).await?;
+        self.believed.note(token, keys, said.clone());
+        Ok(said)
+    }
+
+    /// What a token says that nobody has seen before, and with which set of keys it is believed.
+    async fn examine(
+        &self,
+        token: &str,
+        current: Option<Arc<KeySet>>,
+        at: Instant,
+    ) -> Result<((Identity, SystemTime), Option<Arc<KeySet>>), AuthError> {
         let header = TokenHeader::read(token)?;
         let mut validations = self.validations.iter();
         let validation = validations
@@ -148,20 +175,20 @@ impl Verifier {
             .ok_or(Refusal::Algorithm)?;
         let keyring = match &self.keys {
             // One secret has no name to be told apart by.
-            Keys::Secret(secret) => return Ok(believe(token, secret, validation)?),
+            Keys::Secret(secret) => return Ok((believe(token, secret, validation)?, None)),
             Keys::Public(keyring) => keyring,
         };
-        if let Some(keys) = keyring.current() {
+        if let Some(keys) = current {
             match keys.find(&header) {
                 Err(Refusal::UnknownKey) => {}
-                found => return Ok(believe(token, found?, validation)?),
+                found => return Ok((believe(token, found?, validation)?, Some(keys))),
             }
         }
         let Some(keys) = keyring.refetched(at).await else {
             let retry_after = keyring.cooldown();
             return Err(AuthError::KeysUnavailable { retry_after });
         };
-        Ok(believe(token, keys.find(&header)?, validation)?)
+        Ok((believe(token, keys.find(&header)?, validation)?, Some(keys)))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The query side's only way to the data: a transaction that carries its organization.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::DatabaseError;
@@ -31,15 +33,34 @@ impl TenantDb {
     /// # Errors
     /// [`DatabaseError::Sql`]: no connection in time, or the server refused.
     pub async fn begin(&self, organization_id: Uuid) -> Result<TenantTx, DatabaseError> {
-        let mut transaction = self
-            .pool
-            .begin_with("begin isolation level repeatable read read only")
-            .await?;
+        self.begin_and(organization_id, "").await
+    }
+
+    /// The same, with statements that the server cancels after `bound`.
+    ///
+    /// # Errors
+    /// As [`TenantDb::begin`].
+    pub async fn begin_bounded(
+        &self,
+        organization_id: Uuid,
+        bound: Duration,
+    ) -> Result<TenantTx, DatabaseError> {
+        let bound = format!("; set local statement_timeout = {}", bound.as_millis());
+        self.begin_and(organization_id, &bound).await
+    }
+
+    /// All in one round trip. `settings` are ours; and an id has nothing to be quoted.
+    async fn begin_and(
+        &self,
+        organization_id: Uuid,
+        settings: &str,
+    ) -> Result<TenantTx, DatabaseError> {
         // Local to the transaction: a pooled connection remembers no tenant.
-        sqlx::query("select set_config('app.current_org_id', $1, true)")
-            .bind(organization_id.to_string())
-            .execute(&mut *transaction)
-            .await?;
+        let begin = format!(
+            "begin isolation level repeatable read read only; \
+             set local app.current_org_id = '{organization_id}'{settings}"
+        );
+        let transaction = self.pool.begin_with(AssertSqlSafe(begin)).await?;
         Ok(TenantTx { transaction })
     }
 
@@ -134,14 +155,9 @@ impl TenantTx {
         &mut self.transaction
     }
 
-    /// Ends the transaction now rather than when dropped.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Sql`] when the connection broke; everything was read by then.
-    pub async fn finish(self) -> Result<(), DatabaseError> {
-        self.transaction.rollback().await?;
-        Ok(())
-    }
+    /// Ends the transaction and gives its connection back, as dropping it does. Nobody waits
+    /// for it: everything was read by then.
+    pub fn finish(self) {}
 }
 
 /// A way in which a role could get around the tenant views.

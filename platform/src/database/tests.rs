@@ -60,7 +60,7 @@ async fn a_tenant_sees_its_own_rows_and_nothing_else() {
             .await
             .unwrap();
         assert_eq!(seen, expected);
-        tx.finish().await.unwrap();
+        tx.finish();
     }
 
     // Outside such a transaction, even on a connection that carried one, there is nothing.

@@ -34,7 +34,7 @@ impl Part {
     }
 }
 
-/// One stored rollup, as far as rows are made of it.
+/// One stored rollup, as far as rows are made of it. Each is read in place of the one before.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredRollup {
     pub(crate) bucket_start: Timestamp,
@@ -114,7 +114,7 @@ impl Page {
     }
 
     /// Takes the next rollup; breaks when it belongs to the page after.
-    pub(crate) fn push(&mut self, stored: StoredRollup) -> ControlFlow<()> {
+    pub(crate) fn push(&mut self, stored: &StoredRollup) -> ControlFlow<()> {
         let StoredRollup {
             bucket_start,
             key,
@@ -122,17 +122,25 @@ impl Page {
             rollup,
         } = stored;
         let open = self.groups.last_mut();
-        if let Some(group) = open.filter(|g| g.bucket_start == bucket_start && g.key == key) {
-            group.add(part, &rollup);
+        if let Some(group) = open.filter(|g| g.bucket_start == *bucket_start && g.key == *key) {
+            group.add(*part, rollup);
         } else if self.groups.len() < self.limit {
-            let mut group = Group::empty(bucket_start, key);
-            group.add(part, &rollup);
+            let mut group = Group::empty(*bucket_start, key.clone());
+            group.add(*part, rollup);
             self.groups.push(group);
         } else {
             self.more = true;
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
+    }
+
+    /// Forgets the last group, of which not all may have come, and gives the one before it:
+    /// after that all is to be read again.
+    pub(crate) fn reopen(&mut self) -> Option<(Timestamp, Key)> {
+        self.groups.pop();
+        let last = self.groups.last()?;
+        Some((last.bucket_start, last.key.clone()))
     }
 
     /// The groups, and whether there are more after them.
@@ -167,7 +175,7 @@ mod tests {
         ];
         let mut page = Page::new(limit);
         for one in all {
-            if page.push(one).is_break() {
+            if page.push(&one).is_break() {
                 break;
             }
         }
@@ -201,7 +209,7 @@ mod tests {
             (Part::Sessions(SessionKind::Ended), 16),
             (Part::Sessions(SessionKind::Started), 32),
         ] {
-            assert!(page.push(stored(0, "", part, count)).is_continue());
+            assert!(page.push(&stored(0, "", part, count)).is_continue());
         }
         let group = &page.finish().0[0];
         let sessions = &group.sessions;
@@ -218,6 +226,32 @@ mod tests {
         }
         // The last group of a page is whole.
         assert_eq!(page(1).0[0].1, 5);
+    }
+
+    #[test]
+    fn a_group_that_may_not_be_whole_is_read_again() {
+        let mut page = Page::new(2);
+        assert_eq!(page.reopen(), None);
+        for (name, count) in [("a", 1), ("b", 2)] {
+            assert!(
+                page.push(&stored(0, name, Part::Commands, count))
+                    .is_continue()
+            );
+        }
+        let a = (
+            Timestamp::from_millis(0).unwrap(),
+            Key::Name(Some("a".to_owned())),
+        );
+        assert_eq!(page.reopen(), Some(a));
+        for count in [2, 4] {
+            assert!(
+                page.push(&stored(0, "b", Part::Commands, count))
+                    .is_continue()
+            );
+        }
+        let (groups, _) = page.finish();
+        let counts: Vec<_> = groups.iter().map(|group| group.commands.count).collect();
+        assert_eq!(counts, [1, 6]);
     }
 
     #[test]

@@ -174,6 +174,8 @@ async fn answered(
         parameters: query.canonical(),
     };
     state
-        .answer(headers, asked, |transaction| answer(transaction, query))
+        .answer(headers, asked, |transaction, watermark| {
+            answer(transaction, query, watermark)
+        })
         .await
 }

@@ -13,18 +13,18 @@ use super::{
     row::AggregatedRow,
     rows,
 };
-use crate::{failure::QueryFailure, watermark};
+use crate::failure::QueryFailure;
 
-/// The page that a query asks for, of the organization of a transaction.
+/// The page that a query asks for, of the organization of a transaction with this watermark.
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn answer(
     mut transaction: TenantTx,
     query: Query,
+    watermark: Option<Timestamp>,
 ) -> Result<Aggregated, QueryFailure> {
     let query = &query;
-    let watermark = watermark::read(&mut transaction).await?;
     let (groups, more) = if query.fill {
         every_bucket(&mut transaction, query).await?
     } else {
@@ -34,7 +34,7 @@ pub(crate) async fn answer(
     if query.compare {
         previous = period_before(&mut transaction, query, &groups).await?;
     }
-    transaction.finish().await?;
+    transaction.finish();
 
     let last = groups.last().filter(|_| more);
     let next_cursor = last.map(|group| {
@@ -64,7 +64,7 @@ async fn found(
     query: &Query,
 ) -> Result<(Vec<Group>, bool), QueryFailure> {
     let mut page = Page::new(query.limit);
-    rows::read(transaction, query, |stored| page.push(stored)).await?;
+    rows::read(transaction, query, &mut page).await?;
     Ok(page.finish())
 }
 
@@ -112,7 +112,7 @@ async fn period_before(
             .map(|group| (before(group), group.key.clone())),
     );
     rows::read_all(transaction, query, range, |stored| {
-        let key = (stored.bucket_start, stored.key);
+        let key = (stored.bucket_start, stored.key.clone());
         if let Some(&place) = place.get(&key) {
             previous[place]
                 .get_or_insert_with(|| Group::empty(key.0, key.1))

@@ -2,40 +2,61 @@
 
 use std::{iter, mem, ops::ControlFlow};
 
-use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
 use platform::database::{
     TenantTx,
-    rollup_columns::{RollupColumns, SELECTED},
+    cell::Cell,
+    rollup_row::{self, MEASURES},
 };
-use schemas::{Timestamp, rollup::SeriesKind};
-use sqlx::{AssertSqlSafe, FromRow, Postgres, QueryBuilder, Row, postgres::PgRow};
-use uuid::Uuid;
+use schemas::{Rollup, Timestamp, rollup::SeriesKind};
+use sqlx::{Postgres, QueryBuilder, Row, postgres::PgRow};
 
 use super::{
     buckets::Buckets,
-    fold::{Part, StoredRollup},
-    group::{Column, GroupBy, Key, scope_for},
+    fold::{Page, Part, StoredRollup},
+    group::{Column, Key, scope_for},
     query::Query,
 };
 use crate::{failure::QueryFailure, instant::instant};
 
-/// Rollups fetched at once. Memory holds this many whatever the query.
-const BATCH: usize = 2000;
+/// The least rollups that a statement may give before it ends. In tests few, so that pages are
+/// put together from several.
+const LEAST_ROWS: usize = if cfg!(test) { 16 } else { 2000 };
 
-/// Hands over the rollups from the query's first row on, by bucket and group,
-/// until there are no more or `each` breaks off.
+/// Fills a page with the query's rows, from its first on.
 ///
 /// In slices of time, because the database sorts all of what a statement asks
 /// for before its first row, which of a long range would be far more than a page.
+/// Nor is more asked for at first than twice as many rollups as the page has rows: what
+/// a statement gives must be read to its end, though the page may be full long before.
 pub(super) async fn read(
     transaction: &mut TenantTx,
     query: &Query,
-    mut each: impl FnMut(StoredRollup) -> ControlFlow<()>,
+    page: &mut Page,
 ) -> Result<(), QueryFailure> {
+    let mut most = query.limit.saturating_mul(2).max(LEAST_ROWS);
     for (from, to) in slices(query) {
-        let sql = statement(query, (from, to), Order::OfRows);
-        if fetch(transaction, query, sql, &mut each).await?.is_break() {
-            break;
+        let mut after = query.after.clone();
+        loop {
+            // Of the bucket that was reached, the groups that are left.
+            let from = after.as_ref().map_or(from, |(bucket, _)| from.max(*bucket));
+            let mut sql = select(query, (from, to));
+            push_order(&mut sql, query, after.as_ref(), most);
+            let mut flow = ControlFlow::Continue(());
+            let read = fetch(transaction, query, sql, |stored| {
+                if flow.is_continue() {
+                    flow = page.push(stored);
+                }
+            })
+            .await?;
+            if flow.is_break() {
+                return Ok(());
+            }
+            if read < most {
+                break;
+            }
+            after = page.reopen().or(after);
+            most = most.saturating_mul(4);
         }
     }
     Ok(())
@@ -47,15 +68,9 @@ pub(super) async fn read_all(
     transaction: &mut TenantTx,
     query: &Query,
     range: Slice,
-    mut each: impl FnMut(StoredRollup),
+    each: impl FnMut(&StoredRollup),
 ) -> Result<(), QueryFailure> {
-    let sql = statement(query, range, Order::Any);
-    let mut each = |stored| {
-        each(stored);
-        ControlFlow::Continue(())
-    };
-    // It never breaks off.
-    let _ = fetch(transaction, query, sql, &mut each).await?;
+    fetch(transaction, query, select(query, range), each).await?;
     Ok(())
 }
 
@@ -81,83 +96,64 @@ fn slices(query: &Query) -> impl Iterator<Item = Slice> {
     })
 }
 
-/// Through a cursor of the server: a plain query that is broken off must still
-/// be read to its end before its connection is of use again.
+/// Hands over what a statement gives, one at a time, and says how many that were.
+///
+/// The statement is kept prepared, and planned for the values of each time (`plan_cache_mode`
+/// of the API's connections).
 async fn fetch(
     transaction: &mut TenantTx,
     query: &Query,
     mut sql: QueryBuilder<Postgres>,
-    each: &mut impl FnMut(StoredRollup) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, QueryFailure> {
-    let connection = transaction.connection();
-    sql.build()
-        // A plan for these very values, with no chunk in it that they leave out.
-        .persistent(false)
-        .execute(&mut *connection)
-        .await?;
-    let fetch = format!("fetch forward {BATCH} from rollups_read");
-    let mut flow = ControlFlow::Continue(());
-    while flow.is_continue() {
-        let batch = sqlx::query(AssertSqlSafe(fetch.as_str()))
-            .persistent(false)
-            .fetch_all(&mut *connection)
-            .await?;
-        for row in &batch {
-            flow = each(stored(row, query.group_by)?);
-            if flow.is_break() {
-                break;
-            }
-        }
-        if batch.len() < BATCH {
-            break;
-        }
+    mut each: impl FnMut(&StoredRollup),
+) -> Result<usize, QueryFailure> {
+    let mut rows = sql.build().fetch(transaction.connection());
+    let mut stored = nothing(query);
+    let mut read = 0;
+    while let Some(row) = rows.try_next().await? {
+        refill(&mut stored, &row)?;
+        each(&stored);
+        read += 1;
     }
-    sqlx::query("close rollups_read")
-        .execute(&mut *connection)
-        .await?;
-    Ok(flow)
+    Ok(read)
 }
 
-/// In which order rollups come, and so whether those of earlier pages are left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    /// By bucket and group, after the query's last page.
-    OfRows,
-    /// As the database has them.
-    Any,
-}
-
-fn statement(query: &Query, slice: Slice, order: Order) -> QueryBuilder<Postgres> {
-    let group = query.group_by.column();
-    let (key_id, key_name) = match group {
-        Column::None => ("null::uuid", "null::text"),
-        Column::Id(column) => (column, "null::text"),
-        Column::Name(column) => ("null::uuid", column),
+/// The `select` of all rollups of a slice.
+fn select(query: &Query, (from, to): Slice) -> QueryBuilder<Postgres> {
+    let key = match query.group_by.column() {
+        Column::None => "null::text",
+        Column::Id(column) | Column::Name(column) => column,
     };
-    let mut sql = QueryBuilder::new("declare rollups_read no scroll cursor for select ");
-    push_bucket(&mut sql, query, slice);
+    let mut sql = QueryBuilder::new("select ");
+    push_bucket(&mut sql, query, (from, to));
     sql.push(format!(
-        " as bucket, {key_id} as key_id, {key_name} as key_name, kind, name, {SELECTED} \
+        " as bucket, {key} as key, kind, name, {MEASURES} \
          from tenant.rollups_{window} where scope = ",
         window = query.buckets.source()
     ));
     sql.push_bind(scope_for(&query.filter, query.group_by).as_str());
     // Bare comparisons of bucket_start with values: only by them are chunks left out.
-    let (from, to) = slice;
     sql.push(" and bucket_start >= ").push_bind(instant(from));
     sql.push(" and bucket_start < ").push_bind(instant(to));
     push_filter(&mut sql, query);
-    if order == Order::OfRows {
-        if let Some((bucket_start, key)) = &query.after {
-            push_after(&mut sql, query, *bucket_start, key);
-        }
-        sql.push(match group {
-            Column::None => " order by bucket",
-            Column::Id(_) => " order by bucket, key_id nulls last",
-            Column::Name(_) => " order by bucket, key_name nulls last",
-        });
-    }
     sql
+}
+
+/// In the order of rows, what comes after one, but no more than so many.
+fn push_order(
+    sql: &mut QueryBuilder<Postgres>,
+    query: &Query,
+    after: Option<&(Timestamp, Key)>,
+    most: usize,
+) {
+    if let Some((bucket_start, key)) = after {
+        push_after(sql, query, *bucket_start, key);
+    }
+    sql.push(match query.group_by.column() {
+        Column::None => " order by bucket",
+        Column::Id(_) | Column::Name(_) => " order by bucket, key nulls last",
+    });
+    sql.push(" limit ")
+        .push_bind(i64::try_from(most).unwrap_or(i64::MAX));
 }
 
 /// The start of a rollup's bucket.
@@ -234,23 +230,37 @@ fn push_filter(sql: &mut QueryBuilder<Postgres>, query: &Query) {
     }
 }
 
-fn stored(row: &PgRow, group_by: GroupBy) -> Result<StoredRollup, QueryFailure> {
-    let bucket_start: DateTime<Utc> = row.try_get("bucket")?;
-    let key = match group_by.column() {
-        Column::None => Key::All,
-        Column::Id(_) => Key::Id(row.try_get::<Option<Uuid>, _>("key_id")?),
-        Column::Name(_) => Key::Name(row.try_get("key_name")?),
-    };
-    let part = Part::of(row.try_get("kind")?, row.try_get("name")?);
-    Ok(StoredRollup {
-        bucket_start: Timestamp::try_from(bucket_start)
-            .map_err(|_| QueryFailure::Malformed("bucket_start"))?,
-        key,
-        part: part.ok_or(QueryFailure::Malformed("kind"))?,
-        rollup: RollupColumns::from_row(row)?
-            .rollup()
-            .map_err(QueryFailure::Malformed)?,
-    })
+/// Of no row yet.
+fn nothing(query: &Query) -> StoredRollup {
+    StoredRollup {
+        bucket_start: query.first,
+        key: match query.group_by.column() {
+            Column::None => Key::All,
+            Column::Id(_) => Key::Id(None),
+            Column::Name(_) => Key::Name(None),
+        },
+        part: Part::Commands,
+        rollup: Rollup::default(),
+    }
+}
+
+/// Reads a row in place of the one before.
+fn refill(stored: &mut StoredRollup, row: &PgRow) -> Result<(), QueryFailure> {
+    let cell = |place, name| Cell::of(row, place, name);
+    stored.bucket_start = cell(0, "bucket_start")?.instant()?;
+    match &mut stored.key {
+        Key::All => {}
+        Key::Id(id) => *id = row.try_get(1)?,
+        Key::Name(name) => match cell(1, "key")?.text()? {
+            Some(text) => text.clone_into(name.get_or_insert_default()),
+            None => *name = None,
+        },
+    }
+    let (kind, name) = (cell(2, "kind")?.text()?, cell(3, "name")?.text()?);
+    let part = Part::of(kind.unwrap_or_default(), name.unwrap_or_default());
+    stored.part = part.ok_or(QueryFailure::Malformed("kind"))?;
+    rollup_row::read(row, 4, &mut stored.rollup)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ pub(crate) async fn list(
         kind: "anomalies",
         parameters: query.canonical(),
     };
-    let read = async move |transaction| read::anomalies(transaction, &query).await;
+    let read =
+        async move |transaction, watermark| read::anomalies(transaction, &query, watermark).await;
     state.answer(&headers, asked, read).await
 }

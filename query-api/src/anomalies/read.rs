@@ -19,24 +19,23 @@ use crate::{
     },
     failure::QueryFailure,
     rollups::{Piece, Source},
-    watermark,
 };
 
-/// The anomalies of a transaction's organization, all of one snapshot.
+/// The anomalies of a transaction's organization and watermark, all of one snapshot.
 ///
 /// # Errors
 /// The database's, or a row that does not hold what the sink writes.
 pub(crate) async fn anomalies(
     mut transaction: TenantTx,
     query: &Query,
+    watermark: Option<Timestamp>,
 ) -> Result<Anomalies, QueryFailure> {
-    let watermark = watermark::read(&mut transaction).await?;
     let Found {
         found,
         judged,
         more,
     } = find(&mut transaction, watermark, query).await?;
-    transaction.finish().await?;
+    transaction.finish();
     Ok(Anomalies {
         start_date: query.start.to_string(),
         end_date: query.end.to_string(),
@@ -69,7 +68,7 @@ pub(crate) async fn find(
         kinds: &[SeriesKind::Command, SeriesKind::Agent],
     };
     let mut hours: BTreeMap<Timestamp, Group> = BTreeMap::new();
-    let each = |row: crate::rollups::Row| {
+    let each = |row: &crate::rollups::Row| {
         let hour = hours.entry(row.bucket_start);
         let hour = hour.or_insert_with(|| Group::empty(row.bucket_start, Key::All));
         hour.add(row.part, &row.rollup);
@@ -109,7 +108,7 @@ async fn since(
     let mut sql: QueryBuilder<Postgres> = QueryBuilder::new("select exists (");
     of(&before).push(&mut sql, "");
     sql.push(")");
-    let query = sql.build_query_scalar::<bool>().persistent(false);
+    let query = sql.build_query_scalar::<bool>();
     if query.fetch_one(transaction.connection()).await? {
         return Ok(Some(Timestamp::MIN));
     }
@@ -117,10 +116,7 @@ async fn since(
     of(&within).push(&mut sql, "bucket_start");
     sql.push(") rollups");
     let query = sql.build_query_scalar::<Option<DateTime<Utc>>>();
-    let first = query
-        .persistent(false)
-        .fetch_one(transaction.connection())
-        .await?;
+    let first = query.fetch_one(transaction.connection()).await?;
     first
         .map(|first| {
             Timestamp::try_from(first).map_err(|_| QueryFailure::Malformed("bucket_start"))

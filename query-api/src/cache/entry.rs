@@ -3,11 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderValue;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::versions::Stamp;
+use super::{
+    gzip::{self, Sum},
+    versions::Stamp,
+};
 use crate::timing;
 
 /// What is asked for, and of whom.
@@ -51,12 +54,26 @@ impl Key {
     }
 }
 
+/// Room for an answer while it is written.
+const ROOM: usize = 64 * 1024;
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Form {
+    /// As it is.
+    Plain,
+    /// As gzip, if that is worth it.
+    Gzip,
+}
+
 /// An answer as JSON, but for the members that differ each time.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) etag: HeaderValue,
-    /// An object without its last brace.
+    /// An object without its last brace; or such a one as the beginning of a gzip stream.
     pub(super) body: Bytes,
+    /// Of a gzip stream.
+    sum: Option<Sum>,
 }
 
 impl Entry {
@@ -65,29 +82,57 @@ impl Entry {
     /// # Errors
     /// When it is none.
     pub(super) fn new<T: Serialize>(key: Option<&Key>, answer: &T) -> anyhow::Result<Self> {
-        let mut body = serde_json::to_vec(answer)?;
+        let mut body = Vec::with_capacity(ROOM);
+        serde_json::to_writer(&mut body, answer)?;
         anyhow::ensure!(
             body.len() > 2 && body.pop() == Some(b'}'),
             "an answer is an object with members"
         );
+        body.shrink_to_fit();
         Ok(Self::stored(key, body.into()))
     }
 
     /// Of what [`Self::new`] made.
     pub(super) fn stored(key: Option<&Key>, body: Bytes) -> Self {
         let etag = key.map_or_else(|| weak(&body), Key::etag);
-        Self { etag, body }
+        Self {
+            etag,
+            body,
+            sum: None,
+        }
     }
 
-    /// The answer, whole.
-    pub(super) fn answer(&self, elapsed: Duration, is_hit: bool) -> Bytes {
+    /// The same as gzip; as it is, if it is so small that it fits a packet anyway.
+    ///
+    /// # Errors
+    /// When it cannot be compressed.
+    pub(super) fn packed(self) -> anyhow::Result<Self> {
+        const WORTH_IT: usize = 1024;
+        if self.body.len() < WORTH_IT {
+            return Ok(self);
+        }
+        let (body, sum) = gzip::begin(&self.body)?;
+        Ok(Self {
+            etag: self.etag,
+            body,
+            sum: Some(sum),
+        })
+    }
+
+    pub(super) fn is_gzip(&self) -> bool {
+        self.sum.is_some()
+    }
+
+    /// The answer, whole: what is kept, which is not copied, and its end.
+    pub(super) fn answer(&self, elapsed: Duration, is_hit: bool) -> [Bytes; 2] {
         let hit = if is_hit { "hit" } else { "miss" };
         let millis = timing::millis(elapsed);
         let rest = format!(",\"query_time_ms\":{millis},\"cache\":\"{hit}\"}}");
-        let mut whole = BytesMut::with_capacity(self.body.len() + rest.len());
-        whole.put_slice(&self.body);
-        whole.put_slice(rest.as_bytes());
-        whole.freeze()
+        let end = match self.sum {
+            Some(sum) => gzip::end(sum, rest.as_bytes()),
+            None => rest.into(),
+        };
+        [self.body.clone(), end]
     }
 }
 
@@ -100,6 +145,9 @@ fn weak(bytes: &[u8]) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
     use serde_json::{Value, json};
 
     use super::*;
@@ -139,14 +187,32 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_whole_again() {
-        let entry = Entry::new(None, &json!({"data": [1]})).unwrap();
-        let answer: Value =
-            serde_json::from_slice(&entry.answer(Duration::from_micros(1500), true)).unwrap();
+    fn an_answer_is_whole_again_in_either_form() {
+        let data = vec![7; 1000];
+        let entry = Entry::new(None, &json!({"data": data})).unwrap();
+        let packed = entry.clone().packed().unwrap();
+        assert_eq!((entry.is_gzip(), packed.is_gzip()), (false, true));
+        assert!(packed.body.len() * 10 < entry.body.len());
+        let answer = |entry: &Entry| entry.answer(Duration::from_micros(1500), true).concat();
+        let mut unpacked = Vec::new();
+        GzDecoder::new(&answer(&packed)[..])
+            .read_to_end(&mut unpacked)
+            .unwrap();
+        assert_eq!(unpacked, answer(&entry));
         assert_eq!(
-            answer,
-            json!({"data": [1], "query_time_ms": 1.5, "cache": "hit"})
+            serde_json::from_slice::<Value>(&unpacked).unwrap(),
+            json!({"data": data, "query_time_ms": 1.5, "cache": "hit"})
         );
+    }
+
+    #[test]
+    fn what_is_small_stays_as_it_is() {
+        let entry = Entry::new(None, &json!({"data": [1]})).unwrap();
+        assert!(!entry.packed().unwrap().is_gzip());
+    }
+
+    #[test]
+    fn nothing_but_an_object_with_members_is_an_answer() {
         assert!(Entry::new(None, &json!([1])).is_err());
         assert!(Entry::new(None, &json!({})).is_err());
     }

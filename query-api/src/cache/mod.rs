@@ -8,45 +8,54 @@
 mod conditional;
 mod config;
 mod entry;
+mod gzip;
 mod listener;
 mod shared;
 mod versions;
 
 use std::{
+    convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{
+    body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
+use futures_util::stream;
 use moka::{future::Cache as Memory, policy::EvictionPolicy};
 use platform::{
+    cpu,
     database::{TenantDb, TenantTx},
     http::problem::Problem,
     lifecycle::Shutdown,
     telemetry::names,
 };
+use schemas::Timestamp;
 use serde::Serialize;
 use sqlx::PgPool;
 
 pub use self::config::CacheConfig;
 pub(crate) use self::entry::Asked;
 use self::{
-    entry::{Entry, Key},
+    entry::{Entry, Form, Key},
     shared::Shared,
-    versions::{Stamp, Versions},
+    versions::{Shown, Stamp, Versions},
 };
 use crate::{failure::QueryFailure, service::AppState, timing};
 
 /// What an entry takes besides its texts, about.
 const OVERHEAD: usize = 300;
 
+/// Headers of an answer, at most.
+const HEADERS: usize = 20;
+
 /// Answers by what was asked and from which rows they were made.
 pub(crate) struct Cache {
     versions: Arc<Versions>,
-    memory: Memory<Key, Entry>,
+    memory: Memory<(Key, Form), Entry>,
     shared: Option<Shared>,
     ttl: Duration,
 }
@@ -94,7 +103,7 @@ impl Cache {
     pub(crate) fn start(config: &CacheConfig) -> anyhow::Result<Self> {
         let memory = Memory::builder()
             .max_capacity(config.max_bytes)
-            .weigher(|key: &Key, entry: &Entry| {
+            .weigher(|(key, _): &(Key, Form), entry: &Entry| {
                 let bytes = key.asked.parameters.len() + entry.body.len() + OVERHEAD;
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
@@ -146,8 +155,8 @@ impl Cache {
         }
         let session = self.versions.session();
         let mut transaction = database.begin(asked.organization).await?;
-        let stamp = Stamp::read(&mut transaction).await?;
-        transaction.finish().await?;
+        let Shown { stamp, .. } = Shown::read(&mut transaction).await?;
+        transaction.finish();
         let Some((stamp, session)) = stamp.zip(session) else {
             return Ok((stamp, false));
         };
@@ -158,8 +167,8 @@ impl Cache {
 
 impl AppState {
     /// Answers what was asked, from what is kept or by `read`, which gets a transaction of the
-    /// organization and ends it. The answer is an object; how long it took and whether it was
-    /// kept are added to it.
+    /// organization, which it ends, and the watermark. The answer is an object; how long it
+    /// took and whether it was kept are added to it.
     ///
     /// # Errors
     /// Those of [`QueryFailure`].
@@ -167,7 +176,7 @@ impl AppState {
         &self,
         headers: &HeaderMap,
         asked: Asked,
-        read: impl FnOnce(TenantTx) -> F,
+        read: impl FnOnce(TenantTx, Option<Timestamp>) -> F,
     ) -> Result<Response, Problem>
     where
         T: Serialize,
@@ -181,40 +190,82 @@ impl AppState {
                 asked: asked.clone(),
                 stamp,
             };
-            let etag = key.etag();
-            if conditional::has(headers, &etag) {
-                return Ok(respond(kind, Outcome::NotModified, etag, None));
+            if let Some(etag) = conditional::known(headers, || key.etag()) {
+                return Ok(respond(
+                    kind,
+                    Outcome::NotModified,
+                    etag,
+                    Response::default(),
+                ));
             }
             if kept {
-                let (entry, outcome) = self.kept(key, read).await?;
+                let form = conditional::form(headers);
+                let (entry, outcome) = self.kept(key, form, read).await?;
                 return Ok(told(kind, outcome, &entry, began));
             }
         }
         let (_, entry) = self.compute(asked, read).await?;
-        if conditional::has(headers, &entry.etag) {
-            return Ok(respond(kind, Outcome::NotModified, entry.etag, None));
+        if let Some(etag) = conditional::known(headers, || entry.etag.clone()) {
+            return Ok(respond(
+                kind,
+                Outcome::NotModified,
+                etag,
+                Response::default(),
+            ));
         }
         Ok(told(kind, Outcome::Bypass, &entry, began))
     }
 
-    /// What is kept under a key; or it is computed, once for all who ask meanwhile.
+    /// What is kept under a key, in a form; or it is made, once for all who ask meanwhile.
     async fn kept<T, F>(
         &self,
         key: Key,
-        read: impl FnOnce(TenantTx) -> F,
+        form: Form,
+        read: impl FnOnce(TenantTx, Option<Timestamp>) -> F,
     ) -> Result<(Entry, Outcome), Problem>
     where
         T: Serialize,
         F: Future<Output = Result<T, QueryFailure>>,
     {
-        let cache = &self.cache;
-        if let Some(entry) = cache.memory.get(&key).await {
+        let memory = &self.cache.memory;
+        let place = (key, form);
+        if let Some(entry) = memory.get(&place).await {
+            return Ok((entry, Outcome::Hit));
+        }
+        let (plain, outcome) = self.plain((place.0.clone(), Form::Plain), read).await?;
+        if form == Form::Plain {
+            return Ok((plain, outcome));
+        }
+        let pack = async {
+            let packed = cpu::run(|| plain.packed()).await;
+            packed
+                .map_err(anyhow::Error::from)
+                .flatten()
+                .map_err(Problem::internal)
+        };
+        let packed = memory.try_get_with_by_ref(&place, pack).await;
+        let packed = packed.map_err(|problem| Problem::clone(&problem))?;
+        Ok((packed, outcome))
+    }
+
+    /// The same as it is written first.
+    async fn plain<T, F>(
+        &self,
+        place: (Key, Form),
+        read: impl FnOnce(TenantTx, Option<Timestamp>) -> F,
+    ) -> Result<(Entry, Outcome), Problem>
+    where
+        T: Serialize,
+        F: Future<Output = Result<T, QueryFailure>>,
+    {
+        let (cache, key) = (&self.cache, &place.0);
+        if let Some(entry) = cache.memory.get(&place).await {
             return Ok((entry, Outcome::Hit));
         }
         let mut outcome = Outcome::Coalesced;
         let find = async {
             if let Some(shared) = &cache.shared
-                && let Some(entry) = shared.get(&key).await
+                && let Some(entry) = shared.get(key).await
             {
                 outcome = Outcome::Shared;
                 return Ok(entry);
@@ -227,13 +278,14 @@ impl AppState {
                 if let Some(shared) = &cache.shared {
                     shared.put(&computed, &entry);
                 }
-                if computed != key {
+                if computed != *key {
+                    let computed = (computed, Form::Plain);
                     cache.memory.insert(computed, entry.clone()).await;
                 }
             }
             Ok::<_, Problem>(entry)
         };
-        let found = cache.memory.try_get_with_by_ref(&key, find).await;
+        let found = cache.memory.try_get_with_by_ref(&place, find).await;
         let entry = found.map_err(|problem| Problem::clone(&problem))?;
         metrics::gauge!(names::CACHE_BYTES).set(cache.memory.weighted_size() as f64);
         Ok((entry, outcome))
@@ -243,7 +295,7 @@ impl AppState {
     async fn compute<T, F>(
         &self,
         asked: Asked,
-        read: impl FnOnce(TenantTx) -> F,
+        read: impl FnOnce(TenantTx, Option<Timestamp>) -> F,
     ) -> Result<(Option<Key>, Entry), Problem>
     where
         T: Serialize,
@@ -252,8 +304,8 @@ impl AppState {
         let kind = asked.kind;
         let computed = async {
             let mut transaction = self.database.begin(asked.organization).await?;
-            let stamp = Stamp::read(&mut transaction).await?;
-            Ok((stamp, read(transaction).await?))
+            let Shown { stamp, watermark } = Shown::read(&mut transaction).await?;
+            Ok((stamp, read(transaction, watermark).await?))
         };
         let ((stamp, answer), _) = timing::bounded(kind, self.slow_query, computed).await?;
         let key = stamp.map(|stamp| Key { asked, stamp });
@@ -263,31 +315,42 @@ impl AppState {
 }
 
 fn told(kind: &'static str, outcome: Outcome, entry: &Entry, began: Instant) -> Response {
-    let body = entry.answer(began.elapsed(), outcome.is_hit());
-    respond(kind, outcome, entry.etag.clone(), Some(body))
+    let parts = entry.answer(began.elapsed(), outcome.is_hit());
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    // One after the other, so that what is kept is handed over as it is.
+    let parts = parts.map(Ok::<_, Infallible>);
+    let mut response = Response::new(Body::from_stream(stream::iter(parts)));
+    let headers = response.headers_mut();
+    // For those of the layers around, too, so that they need not be put anew as they grow.
+    headers.reserve(HEADERS);
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    if entry.is_gzip() {
+        let gzip = HeaderValue::from_static("gzip");
+        headers.insert(header::CONTENT_ENCODING, gzip);
+    }
+    respond(kind, outcome, entry.etag.clone(), response)
 }
 
-/// An answer, or 304 when the client has it.
+/// An answer, or 304 when the client has it, with what either says.
 fn respond(
     kind: &'static str,
     outcome: Outcome,
     etag: HeaderValue,
-    body: Option<bytes::Bytes>,
+    mut response: Response,
 ) -> Response {
     metrics::counter!(names::CACHE_ANSWERS, "query" => kind, "outcome" => outcome.as_str())
         .increment(1);
-    let mut response = match body {
-        Some(body) => {
-            let json = HeaderValue::from_static("application/json");
-            ([(header::CONTENT_TYPE, json)], body).into_response()
-        }
-        None => StatusCode::NOT_MODIFIED.into_response(),
-    };
+    if outcome == Outcome::NotModified {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
     let headers = response.headers_mut();
     headers.insert(header::ETAG, etag);
     // Whoever keeps it asks again each time, which is cheap.
     let policy = HeaderValue::from_static("private, no-cache");
     headers.insert(header::CACHE_CONTROL, policy);
-    headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
+    let vary = HeaderValue::from_static("Authorization, Accept-Encoding");
+    headers.insert(header::VARY, vary);
     response
 }

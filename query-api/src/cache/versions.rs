@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use platform::database::{TenantTx, changes::INSTALLATION};
+use schemas::Timestamp;
+use sqlx::Row;
 use uuid::Uuid;
 
 use crate::failure::QueryFailure;
@@ -28,17 +31,35 @@ pub(super) struct Stamp {
     pub(super) watermark: i64,
 }
 
-impl Stamp {
-    /// What a transaction's snapshot shows; `None` for an organization that never had rows.
-    pub(super) async fn read(transaction: &mut TenantTx) -> Result<Option<Self>, QueryFailure> {
-        let versions: Option<(i64, i64)> =
-            sqlx::query_as("select version, watermark_version from tenant.organization_version")
-                .fetch_optional(transaction.connection())
-                .await?;
-        Ok(versions.map(|(organization, watermark)| Self {
-            organization,
-            watermark,
-        }))
+/// What a snapshot shows besides the rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown {
+    /// `None` for an organization that never had rows.
+    pub(super) stamp: Option<Stamp>,
+    /// The watermark of all that is stored; `None` while it is not known. Read before the rows
+    /// that it is to speak of: what it covers was written when it was.
+    pub(super) watermark: Option<Timestamp>,
+}
+
+impl Shown {
+    /// In one statement, since each more is a round trip of every answer.
+    pub(super) async fn read(transaction: &mut TenantTx) -> Result<Self, QueryFailure> {
+        const SHOWN: &str = "select v.version, v.watermark_version, w.until from (values (1)) one \
+             left join tenant.organization_version v on true left join tenant.watermark w on true";
+        let row = sqlx::query(SHOWN)
+            .fetch_one(transaction.connection())
+            .await?;
+        let versions: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+        let stamp = match versions {
+            (Some(organization), Some(watermark)) => Some(Stamp {
+                organization,
+                watermark,
+            }),
+            _ => None,
+        };
+        let until: Option<DateTime<Utc>> = row.try_get(2)?;
+        let watermark = until.and_then(|until| Timestamp::try_from(until).ok());
+        Ok(Self { stamp, watermark })
     }
 }
 

@@ -85,7 +85,7 @@ impl Activity {
         let mut sql: QueryBuilder<Postgres> = QueryBuilder::new(SUMS);
         source.push_by_user(&mut sql, OF_DAYS, OF_ROLLUPS);
         sql.push(") rollups group by user_id, team_id");
-        let query = sql.build_query_as::<Sums>().persistent(false);
+        let query = sql.build_query_as::<Sums>();
         let mut rows = query.fetch(transaction.connection());
         let mut activity = Self::default();
         while let Some(sums) = rows.try_next().await? {
@@ -180,7 +180,7 @@ pub(super) async fn active(
     let columns = "user_id, team_id";
     source.push_by_user(&mut sql, columns, columns);
     sql.push(") rollups group by user_id, team_id) groups");
-    let query = sql.build_query_as::<(i64, i64)>().persistent(false);
+    let query = sql.build_query_as::<(i64, i64)>();
     let (users, teams) = query.fetch_one(transaction.connection()).await?;
     let count = |n: i64| u64::try_from(n).map_err(|_| QueryFailure::Malformed("count"));
     Ok(Active {

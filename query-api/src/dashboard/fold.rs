@@ -34,7 +34,7 @@ impl Current {
         }
     }
 
-    pub(super) fn add(&mut self, row: Row) {
+    pub(super) fn add(&mut self, row: &Row) {
         let Row {
             bucket_start,
             part,
@@ -42,15 +42,15 @@ impl Current {
             model,
             rollup,
         } = row;
-        self.total.add(part, &rollup);
-        let bucket = self.buckets.entry(bucket_start);
-        let bucket = bucket.or_insert_with(|| all_of(bucket_start));
-        bucket.add(part, &rollup);
+        self.total.add(*part, rollup);
+        let bucket = self.buckets.entry(*bucket_start);
+        let bucket = bucket.or_insert_with(|| all_of(*bucket_start));
+        bucket.add(*part, rollup);
         match part {
-            Part::Commands => self.commands.entry(name).or_default().merge(&rollup),
+            Part::Commands => self.commands.entry(name.clone()).or_default().merge(rollup),
             Part::Agents => {
-                self.agents.entry(name).or_default().merge(&rollup);
-                self.models.entry(model).or_default().merge(&rollup);
+                self.agents.entry(name.clone()).or_default().merge(rollup);
+                self.models.entry(model.clone()).or_default().merge(rollup);
             }
             Part::Metrics | Part::Scores | Part::Sessions(_) => {}
         }
@@ -100,7 +100,7 @@ mod tests {
             row(1, Part::Agents, "b", Some("m"), 6),
             row(1, Part::Scores, "productivity_score", None, 7),
         ] {
-            current.add(row);
+            current.add(&row);
         }
         let total = &current.total;
         let counts = (total.commands.count, total.agents.count, total.scores.count);

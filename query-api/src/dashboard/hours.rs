@@ -38,6 +38,6 @@ pub(super) async fn hours(
     );
     source.push(&mut sql, "bucket_start, kind, event_count, error_count");
     sql.push(") rollups group by 1, 2 order by 1, 2");
-    let query = sql.build_query_as::<HourOfWeek>().persistent(false);
+    let query = sql.build_query_as::<HourOfWeek>();
     Ok(query.fetch_all(transaction.connection()).await?)
 }

@@ -78,6 +78,7 @@ pub(crate) async fn show(
         kind: "dashboard",
         parameters: query.canonical(),
     };
-    let read = async move |transaction| read::dashboard(transaction, &query).await;
+    let read =
+        async move |transaction, watermark| read::dashboard(transaction, &query, watermark).await;
     state.answer(&headers, asked, read).await
 }

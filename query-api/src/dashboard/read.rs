@@ -1,7 +1,7 @@
 //! A dashboard out of the database.
 
 use platform::database::TenantTx;
-use schemas::rollup::SeriesKind;
+use schemas::{Timestamp, rollup::SeriesKind};
 
 use super::{
     activity::{Activity, active},
@@ -16,7 +16,6 @@ use crate::{
     anomalies,
     failure::QueryFailure,
     rollups::{Piece, Source},
-    watermark,
 };
 
 /// The most commands, agents and models of a dashboard.
@@ -26,16 +25,16 @@ const MOST_ACTIVE: usize = 500;
 /// The most anomalies.
 const MOST_ANOMALIES: usize = 50;
 
-/// The dashboard of a transaction's organization, all of it from one snapshot.
+/// The dashboard of a transaction's organization and watermark, all of it from one snapshot.
 ///
 /// # Errors
 /// The database's, or a row that does not hold what the sink writes.
 pub(crate) async fn dashboard(
     mut transaction: TenantTx,
     query: &Query,
+    watermark: Option<Timestamp>,
 ) -> Result<Dashboard, QueryFailure> {
     let tx = &mut transaction;
-    let watermark = watermark::read(tx).await?;
     let series = query.series();
     let mut current = Current::new();
     let rows = source(query, GroupBy::None, &series);
@@ -51,7 +50,7 @@ pub(crate) async fn dashboard(
     let previous = previous(tx, query).await?;
     let last_day = anomalies::Query::last_day(query.now, query.filter.clone(), MOST_ANOMALIES);
     let anomalies = anomalies::find(tx, watermark, &last_day).await?;
-    transaction.finish().await?;
+    transaction.finish();
 
     let series = Series::of(current.buckets, query, watermark);
     let current_period = Period {

@@ -10,7 +10,11 @@ use platform::{
     database::{TenantDb, TenantTx},
 };
 use schemas::Timestamp;
-use sqlx::AssertSqlSafe;
+use sqlx::{
+    AssertSqlSafe, Postgres, QueryBuilder,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
 use uuid::Uuid;
 
 use super::{
@@ -26,6 +30,9 @@ use crate::failure::QueryFailure;
 
 /// The longest that one statement may take: a slice that needs longer is cut.
 const STATEMENT_BOUND: Duration = Duration::from_secs(3);
+
+/// What begins a statement whose rows are read bit by bit.
+const DECLARE: &str = "declare events_read no scroll cursor for ";
 
 /// Which events, for whom, and in which order.
 #[derive(Debug, Clone)]
@@ -90,7 +97,7 @@ impl Reader {
         if let Some(text) = &wanted.filter.q {
             let mut transaction = database.begin(wanted.organization_id).await?;
             search = Search::read(&mut transaction, text).await?;
-            transaction.finish().await?;
+            transaction.finish();
             if search.is_none() {
                 return Ok(None);
             }
@@ -139,38 +146,32 @@ impl Reader {
     /// whoever wants the rows takes its time.
     pub(crate) async fn release(&mut self) -> Result<(), QueryFailure> {
         if let Some(open) = self.open.take() {
-            open.transaction.finish().await?;
+            open.transaction.finish();
         }
         Ok(())
     }
 
     async fn step(&mut self) -> Result<Step, QueryFailure> {
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => match self.open().await? {
-                Some(open) => open,
+        let (open, batch) = match self.open.take() {
+            Some(mut open) => {
+                let batch = open.fetch(&self.wanted).await?;
+                (open, batch)
+            }
+            None => match self.begin().await? {
+                Some(begun) => begun,
                 None => return Ok(Step::End),
             },
         };
-        let at_once = self.wanted.rows_at_once;
-        let fetch = format!("fetch forward {at_once} from events_read");
-        let started = Instant::now();
-        let batch = sqlx::query(AssertSqlSafe(fetch))
-            .persistent(false)
-            .fetch_all(open.transaction.connection())
-            .await?;
-        open.took += started.elapsed();
-        open.rows += batch.len();
         let rows: Result<Vec<Row>, _> = batch
             .iter()
             .map(|row| Row::read(row, &self.columns))
             .collect();
         let rows = rows?;
-        if rows.len() < at_once {
-            open.transaction.finish().await?;
+        if rows.len() < self.wanted.rows_at_once {
+            open.transaction.finish();
             let wanted = self.wanted.rows_of_slice;
             self.slices.advance(open.took, open.rows, wanted);
-        } else {
+        } else if self.wanted.by_cursor() {
             self.open = Some(open);
         }
         match rows.last() {
@@ -182,42 +183,70 @@ impl Reader {
         }
     }
 
-    /// A transaction with a cursor over what is left of the slice: one snapshot of it.
-    async fn open(&self) -> Result<Option<Open>, QueryFailure> {
+    /// A transaction over what is left of the slice, one snapshot of it, and the first rows.
+    async fn begin(&self) -> Result<Option<(Open, Vec<PgRow>)>, QueryFailure> {
         let Some(slice) = self.slices.current() else {
             return Ok(None);
         };
-        let slice = slice.rest(self.wanted.direction, self.after);
-        let mut transaction = self.database.begin(self.wanted.organization_id).await?;
-        let connection = transaction.connection();
-        // Compiling a plan would take longer than a slice does.
-        let settings =
-            "select set_config('statement_timeout', $1, true), set_config('jit', 'off', true)";
-        sqlx::query(settings)
-            .bind(STATEMENT_BOUND.as_millis().to_string())
-            .execute(&mut *connection)
-            .await?;
-        let Wanted {
-            readable,
-            filter,
-            direction,
-            most,
-            ..
-        } = &self.wanted;
-        let which = (readable, filter, self.search.as_ref());
-        let mut sql = statement::declare(&self.columns, which, *direction, slice, self.after);
-        if let Some(most) = most {
-            sql.push(format!(" limit {most}"));
-        }
-        sql.build()
-            // A plan for these very values, with no chunk in it that they leave out.
-            .persistent(false)
-            .execute(connection)
-            .await?;
-        Ok(Some(Open {
-            transaction,
+        let wanted = &self.wanted;
+        let slice = slice.rest(wanted.direction, self.after);
+        let begun = self
+            .database
+            .begin_bounded(wanted.organization_id, STATEMENT_BOUND);
+        let mut open = Open {
+            transaction: begun.await?,
             took: Duration::ZERO,
             rows: 0,
-        }))
+        };
+        let by_cursor = wanted.by_cursor();
+        let mut sql = QueryBuilder::new(if by_cursor { DECLARE } else { "" });
+        let which = (&wanted.readable, &wanted.filter, self.search.as_ref());
+        statement::push(
+            &mut sql,
+            &self.columns,
+            which,
+            wanted.direction,
+            slice,
+            self.after,
+        );
+        if let Some(most) = wanted.most {
+            sql.push(" limit ")
+                .push_bind(i64::try_from(most).unwrap_or(i64::MAX));
+        }
+        let batch = if by_cursor {
+            sql.build().execute(open.transaction.connection()).await?;
+            open.fetch(wanted).await?
+        } else {
+            open.read(sql.build()).await?
+        };
+        Ok(Some((open, batch)))
+    }
+}
+
+impl Wanted {
+    /// Whether there may be more rows than are read at once.
+    fn by_cursor(&self) -> bool {
+        self.most.is_none_or(|most| most > self.rows_at_once)
+    }
+}
+
+impl Open {
+    /// The next rows of the cursor.
+    async fn fetch(&mut self, wanted: &Wanted) -> Result<Vec<PgRow>, QueryFailure> {
+        let fetch = format!("fetch forward {} from events_read", wanted.rows_at_once);
+        // Not kept prepared: the next cursor of this name may have other columns.
+        self.read(sqlx::query(AssertSqlSafe(fetch)).persistent(false))
+            .await
+    }
+
+    async fn read(
+        &mut self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, QueryFailure> {
+        let started = Instant::now();
+        let rows = query.fetch_all(self.transaction.connection()).await?;
+        self.took += started.elapsed();
+        self.rows += rows.len();
+        Ok(rows)
     }
 }

@@ -12,18 +12,19 @@ use super::{
 };
 use crate::instant::instant;
 
-/// Declares the cursor `events_read` over the rows of a slice that the caller may read, that
-/// the filter lets through, and that come after a position.
-pub(super) fn declare(
+/// Writes the `select` of the rows of a slice that the caller may read, that the filter lets
+/// through, and that come after a position.
+pub(super) fn push(
+    sql: &mut QueryBuilder<Postgres>,
     columns: &[Column],
     (readable, filter, search): (&Readable, &Filter, Option<&Search>),
     direction: Direction,
     slice: Slice,
     after: Option<Position>,
-) -> QueryBuilder<Postgres> {
+) {
     let selected: Vec<String> = columns.iter().map(|column| column.selected()).collect();
-    let mut sql = QueryBuilder::new(format!(
-        "declare events_read no scroll cursor for select {} from tenant.{} where true",
+    sql.push(format!(
+        "select {} from tenant.{} where true",
         selected.join(", "),
         filter.kind.plural()
     ));
@@ -32,11 +33,11 @@ pub(super) fn declare(
         .push_bind(instant(slice.from));
     sql.push(" and \"timestamp\" < ")
         .push_bind(instant(slice.to));
-    push_after(&mut sql, direction, after);
-    push_rights(&mut sql, readable);
-    push_filter(&mut sql, filter);
+    push_after(sql, direction, after);
+    push_rights(sql, readable);
+    push_filter(sql, filter);
     if let Some(search) = search {
-        search.push(&mut sql, filter.kind);
+        search.push(sql, filter.kind);
     }
     let order = match direction {
         Direction::NewestFirst => "desc",
@@ -45,7 +46,6 @@ pub(super) fn declare(
     sql.push(format!(
         " order by \"timestamp\" {order}, event_id, source_partition, source_offset"
     ));
-    sql
 }
 
 /// Of the instant at which reading stopped, the rows that were not read. Slices begin with

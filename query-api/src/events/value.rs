@@ -68,7 +68,10 @@ pub(crate) struct Row {
 
 impl Row {
     pub(super) fn read(row: &PgRow, columns: &[Column]) -> Result<Self, QueryFailure> {
-        let values: Result<_, _> = columns.iter().map(|column| value(row, *column)).collect();
+        let columns = columns.iter().enumerate();
+        let values: Result<_, _> = columns
+            .map(|(place, column)| value(row, place, *column))
+            .collect();
         let place = Place {
             event_id: row.try_get("event_id")?,
             partition: row.try_get("source_partition")?,
@@ -110,32 +113,32 @@ impl Serialize for Named<'_> {
     }
 }
 
-fn value(row: &PgRow, column: Column) -> Result<Value, QueryFailure> {
-    let name = column.name;
+/// The value at a place, which is that of the column among all.
+fn value(row: &PgRow, place: usize, column: Column) -> Result<Value, QueryFailure> {
     let value = match column.holds {
-        Type::Id => row.try_get::<Option<_>, _>(name)?.map(Value::Id),
+        Type::Id => row.try_get::<Option<_>, _>(place)?.map(Value::Id),
         Type::Instant => {
-            let read = row.try_get::<Option<_>, _>(name)?.map(instant);
+            let read = row.try_get::<Option<_>, _>(place)?.map(instant);
             read.transpose()?.map(Value::Instant)
         }
-        Type::Text => row.try_get::<Option<_>, _>(name)?.map(Value::Text),
+        Type::Text => row.try_get::<Option<_>, _>(place)?.map(Value::Text),
         Type::Whole32 => {
-            let number: Option<i32> = row.try_get(name)?;
+            let number: Option<i32> = row.try_get(place)?;
             number.map(|number| Value::Whole(number.into()))
         }
-        Type::Whole64 => row.try_get::<Option<_>, _>(name)?.map(Value::Whole),
-        Type::Number => row.try_get::<Option<_>, _>(name)?.map(Value::Number),
-        Type::Decimal => row.try_get::<Option<_>, _>(name)?.map(Value::Decimal),
+        Type::Whole64 => row.try_get::<Option<_>, _>(place)?.map(Value::Whole),
+        Type::Number => row.try_get::<Option<_>, _>(place)?.map(Value::Number),
+        Type::Decimal => row.try_get::<Option<_>, _>(place)?.map(Value::Decimal),
         Type::Object => {
             let read = row
-                .try_get::<Option<_>, _>(name)?
+                .try_get::<Option<_>, _>(place)?
                 .map(RawValue::from_string);
             let object = read
                 .transpose()
-                .map_err(|_| QueryFailure::Malformed(name))?;
+                .map_err(|_| QueryFailure::Malformed(column.name))?;
             object.map(Value::Object)
         }
-        Type::Texts => row.try_get::<Option<_>, _>(name)?.map(Value::Texts),
+        Type::Texts => row.try_get::<Option<_>, _>(place)?.map(Value::Texts),
     };
     Ok(value.unwrap_or(Value::Null))
 }

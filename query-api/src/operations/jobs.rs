@@ -117,7 +117,7 @@ pub(crate) async fn jobs(
         let mut transaction = state.database.begin(identity.organization_id).await?;
         let plans = plans(&mut transaction).await?;
         let runs = runs(&mut transaction, limit).await?;
-        transaction.finish().await?;
+        transaction.finish();
         joined(plans, runs)
     };
     let (data, elapsed) = timing::bounded("jobs", state.slow_query, read).await?;

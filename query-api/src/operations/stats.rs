@@ -111,7 +111,7 @@ pub(crate) async fn stats(
     let read = async {
         let mut transaction = state.database.begin(identity.organization_id).await?;
         let stats = read(&mut transaction).await?;
-        transaction.finish().await?;
+        transaction.finish();
         Ok(stats)
     };
     let (mut stats, elapsed) = timing::bounded("stats", state.slow_query, read).await?;

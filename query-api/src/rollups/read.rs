@@ -1,16 +1,16 @@
 //! Rows of rollups out of the database.
 
-use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use platform::database::{
     TenantTx,
-    rollup_columns::{RollupColumns, SELECTED},
+    cell::Cell,
+    rollup_row::{self, MEASURES},
 };
 use schemas::{
     Rollup, Timestamp, Window,
     rollup::{Scope, SeriesKind},
 };
-use sqlx::{FromRow, Postgres, QueryBuilder, Row as _, postgres::PgRow};
+use sqlx::{Postgres, QueryBuilder, postgres::PgRow};
 
 use super::Piece;
 use crate::{
@@ -30,7 +30,7 @@ pub(crate) struct Source<'a> {
     pub(crate) kinds: &'a [SeriesKind],
 }
 
-/// A rollup, and of what it is within its scope.
+/// A rollup, and of what it is within its scope. Each is read in place of the one before.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
     pub(crate) bucket_start: Timestamp,
@@ -45,17 +45,18 @@ impl Source<'_> {
     pub(crate) async fn read(
         &self,
         transaction: &mut TenantTx,
-        mut each: impl FnMut(Row),
+        mut each: impl FnMut(&Row),
     ) -> Result<(), QueryFailure> {
         let mut sql = QueryBuilder::new("");
         self.push(
             &mut sql,
-            &format!("bucket_start, kind, name, model, {SELECTED}"),
+            &format!("bucket_start, kind, name, model, {MEASURES}"),
         );
-        let query = sql.build().persistent(false);
-        let mut rows = query.fetch(transaction.connection());
+        let mut rows = sql.build().fetch(transaction.connection());
+        let mut read = Row::nothing();
         while let Some(row) = rows.try_next().await? {
-            each(stored(&row)?);
+            read.refill(&row)?;
+            each(&read);
         }
         Ok(())
     }
@@ -142,19 +143,28 @@ fn push_range(sql: &mut QueryBuilder<Postgres>, from: Timestamp, to: Timestamp) 
     sql.push(" and bucket_start < ").push_bind(instant(to));
 }
 
-fn stored(row: &PgRow) -> Result<Row, QueryFailure> {
-    let bucket_start: DateTime<Utc> = row.try_get("bucket_start")?;
-    let name: String = row.try_get("name")?;
-    Ok(Row {
-        bucket_start: Timestamp::try_from(bucket_start)
-            .map_err(|_| QueryFailure::Malformed("bucket_start"))?,
-        part: Part::of(row.try_get("kind")?, &name).ok_or(QueryFailure::Malformed("kind"))?,
-        name,
-        model: row.try_get("model")?,
-        rollup: RollupColumns::from_row(row)?
-            .rollup()
-            .map_err(QueryFailure::Malformed)?,
-    })
+impl Row {
+    fn nothing() -> Self {
+        Self {
+            bucket_start: Timestamp::MIN,
+            part: Part::Commands,
+            name: String::new(),
+            model: None,
+            rollup: Rollup::default(),
+        }
+    }
+
+    fn refill(&mut self, row: &PgRow) -> Result<(), QueryFailure> {
+        let cell = |place, name| Cell::of(row, place, name);
+        self.bucket_start = cell(0, "bucket_start")?.instant()?;
+        let kind = cell(1, "kind")?.text()?.unwrap_or_default();
+        let name = cell(2, "name")?.text()?.unwrap_or_default();
+        self.part = Part::of(kind, name).ok_or(QueryFailure::Malformed("kind"))?;
+        name.clone_into(&mut self.name);
+        self.model = cell(3, "model")?.text()?.map(str::to_owned);
+        rollup_row::read(row, 4, &mut self.rollup)?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

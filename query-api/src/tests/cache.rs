@@ -1,8 +1,14 @@
 //! Answers are kept for as long as they are true, and no longer.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Read, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, http::Request, response::Response};
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::Request,
+    response::Response,
+};
+use flate2::read::GzDecoder;
 use futures_util::future::join_all;
 use platform::{
     auth::Role,
@@ -217,7 +223,7 @@ async fn a_client_that_has_the_answer_hears_so_without_the_database() {
     let tag = first.headers()["etag"].to_str().unwrap().to_owned();
     assert!(tag.starts_with("W/\""), "{tag}");
     assert_eq!(first.headers()["cache-control"], "private, no-cache");
-    assert_eq!(first.headers()["vary"], "Authorization");
+    assert_eq!(first.headers()["vary"], "Authorization, Accept-Encoding");
     for instance in &instances {
         let again = instance.send(&token, DAY, &[("if-none-match", &tag)]).await;
         assert_eq!(again.status(), 304);
@@ -370,6 +376,76 @@ async fn instances_share_answers_through_redis() {
     let _: () = connection.set(&their_name, &value).await.unwrap();
     assert_eq!(third.ask(&world, theirs, DAY).await, (1, "miss"));
     let _: () = connection.del(&[name, their_name]).await.unwrap();
+}
+
+/// The tag of an answer, how it is encoded, and its body.
+async fn encoded(response: Response) -> (String, Option<String>, Vec<u8>) {
+    assert_eq!(response.status(), 200);
+    let header = |name| {
+        let value = response.headers().get(name)?;
+        Some(value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        header("vary").as_deref(),
+        Some("Authorization, Accept-Encoding")
+    );
+    let (tag, encoding, length) = (
+        header("etag").unwrap(),
+        header("content-encoding"),
+        header("content-length").unwrap(),
+    );
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    assert_eq!(length, body.len().to_string());
+    (tag, encoding, body.into())
+}
+
+#[tokio::test]
+async fn who_accepts_gzip_gets_the_same_answer_smaller() {
+    let (world, sink, ours) = world().await;
+    let instance = Instance::over(&world, &[]).await;
+    for hour in 2..20 {
+        store(&sink, &[(ours, command(hour))]).await;
+    }
+    let token = world.token(ours, Role::Viewer);
+    let query = format!("{DAY}&aggregation_window=1h");
+    let gzip = [("accept-encoding", "br, gzip")];
+    let ask = async |headers: &[(&str, &str)]| {
+        encoded(instance.send(&token, &query, headers).await).await
+    };
+    let mut known = None;
+    for (headers, outcome) in [
+        (&gzip[..], "miss"),
+        (&[], "hit"),
+        (&gzip, "hit"),
+        (&[], "hit"),
+    ] {
+        let (tag, encoding, mut body) = ask(headers).await;
+        assert_eq!(encoding.is_some(), !headers.is_empty());
+        if encoding.is_some() {
+            let packed = std::mem::take(&mut body);
+            GzDecoder::new(&packed[..]).read_to_end(&mut body).unwrap();
+            assert!(packed.len() * 3 < body.len());
+        }
+        let mut answer: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(answer["cache"].take(), outcome);
+        assert!(answer["query_time_ms"].take().as_f64().unwrap() > 0.0);
+        assert_eq!(answer["data"].as_array().unwrap().len(), 19);
+        let same = (tag, answer);
+        assert_eq!(known.get_or_insert_with(|| same.clone()), &same);
+    }
+    // The tag is that of either form.
+    let (tag, _) = known.unwrap();
+    for encoding in ["gzip", "identity"] {
+        let headers = [("accept-encoding", encoding), ("if-none-match", &tag)];
+        assert_eq!(instance.send(&token, &query, &headers).await.status(), 304);
+    }
+    // Newer rows end both.
+    store(&sink, &[(ours, command(20))]).await;
+    eventually(SOON, "the newer answer", || async {
+        let (newer, ..) = ask(&gzip).await;
+        (newer != tag).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -96,7 +96,8 @@ pub(super) async fn check(
     watermark: Timestamp,
 ) -> Value {
     let database = TenantDb::new(world.pool.clone());
-    let found = dashboard(database.begin(organization).await.unwrap(), query)
+    let transaction = database.begin(organization).await.unwrap();
+    let found = dashboard(transaction, query, Some(watermark))
         .await
         .unwrap();
     let found = serde_json::to_value(found).unwrap();

@@ -164,7 +164,7 @@ impl Service {
         let database = TenantDb::new(pool);
         crate::health::watch(&health, &database);
         let operations = Operations::start("test-1", None, &health, Shutdown::new()).unwrap();
-        let state = crate::service::AppState {
+        let state = crate::service::Parts {
             database,
             verifier: Arc::new(Verifier::start(&jwt).unwrap()),
             limiter: Arc::new(limiter),
@@ -176,7 +176,7 @@ impl Service {
             exports: crate::export::room(2),
         };
         Self {
-            app: crate::service::router(state, &health),
+            app: crate::service::router(state.into(), &health),
             jwt,
             cache,
             live,

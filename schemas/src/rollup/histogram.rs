@@ -111,19 +111,31 @@ impl Histogram {
     /// # Errors
     /// If the bytes are anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MalformedHistogram> {
-        let mut slots: Vec<(u16, u64)> = Vec::with_capacity(bytes.len() / 2);
-        let mut rest = bytes;
+        let mut histogram = Self::default();
+        histogram.refill(bytes)?;
+        Ok(histogram)
+    }
+
+    /// The same in place of what was there, whose memory it takes over.
+    ///
+    /// # Errors
+    /// As [`Histogram::from_bytes`]; what is there then is of no use.
+    pub fn refill(&mut self, bytes: &[u8]) -> Result<(), MalformedHistogram> {
+        self.slots.clear();
+        self.slots.reserve(bytes.len() / 2);
+        let (mut rest, mut previous) = (bytes, 0);
         while !rest.is_empty() {
             let gap = read_leb128(&mut rest).ok_or(MalformedHistogram)?;
             let count = read_leb128(&mut rest).ok_or(MalformedHistogram)?;
-            let previous = slots.last().map_or(0, |(slot, _)| u64::from(*slot));
-            let slot = previous.checked_add(gap).ok_or(MalformedHistogram)?;
-            if count == 0 || slot > BOUNDS.len() as u64 || (gap == 0 && !slots.is_empty()) {
+            let slot = gap.checked_add(previous).ok_or(MalformedHistogram)?;
+            let is_next = gap > 0 || self.slots.is_empty();
+            if count == 0 || slot > BOUNDS.len() as u64 || !is_next {
                 return Err(MalformedHistogram);
             }
-            slots.push((slot as u16, count));
+            self.slots.push((slot as u16, count));
+            previous = slot;
         }
-        Ok(Self { slots })
+        Ok(())
     }
 }
 
@@ -183,6 +195,11 @@ fn write_leb128(bytes: &mut Vec<u8>, mut number: u64) {
 }
 
 fn read_leb128(bytes: &mut &[u8]) -> Option<u64> {
+    // Nearly all are one byte.
+    if let [first @ 0..0x80, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Some(u64::from(*first));
+    }
     let mut number = 0u64;
     for shift in iter::successors(Some(0u32), |s| Some(s + 7)).take_while(|s| *s < 64) {
         let (first, rest) = bytes.split_first()?;
@@ -295,6 +312,9 @@ mod tests {
         fn bytes_go_both_ways(values in prop::collection::vec(0u64..=86_400_000, 0..50), n in 1u64..) {
             let mut histogram = of(&values);
             histogram.add_to(3, n);
+            let mut other = of(&[1, 5, 500]);
+            prop_assert_eq!(other.refill(&histogram.to_bytes()), Ok(()));
+            prop_assert_eq!(&other, &histogram);
             prop_assert_eq!(Histogram::from_bytes(&histogram.to_bytes()), Ok(histogram));
         }
 

@@ -1,73 +1,90 @@
 //! The queries, as requests and as the SQL that the query API makes of them.
 
-use platform::database::rollup_columns::SELECTED;
+use platform::database::rollup_row::MEASURES;
 use uuid::Uuid;
 
 /// Whose year it is.
 pub(super) const ORGANIZATION: Uuid = Uuid::from_u128(0xa11ce);
 /// The year's last day.
 pub(super) const UNTIL: &str = "2026-03-31";
-/// The query API reads its cursors by so many rows.
-const FETCH: i64 = 2000;
+/// No page of the mix has more rows.
+const LIMIT: u32 = 10_000;
 
 /// One of the mix.
 #[derive(Debug)]
 pub(super) struct Query {
     pub(super) name: &'static str,
     pub(super) path: String,
-    /// The `select` of its cursor.
+    /// The `select`, with names of [`INSTANTS`] for its range.
     select: String,
     /// A list of events rather than sums.
     pub(super) is_list: bool,
     /// How many commands and interactions its answer tells, of the same rows.
-    pub(super) told: String,
+    told: String,
 }
+
+/// What the query API reads before the rows.
+const SHOWN: &str = "select v.version, v.watermark_version, w.until from (values (1)) one \
+     left join tenant.organization_version v on true left join tenant.watermark w on true";
+
+/// The instants of the mix by the names that scripts have for them.
+pub(super) const INSTANTS: [(&str, &str); 5] = [
+    ("until", "2026-03-31Z"),
+    ("week", "2026-03-24Z"),
+    ("month", "2026-03-01Z"),
+    ("list_from", "2026-03-30 10:00Z"),
+    ("list_until", "2026-03-30 10:15Z"),
+];
 
 /// Aggregates of four shapes, and a list.
 pub(super) fn mix() -> Vec<Query> {
     vec![
-        aggregate("hours of a week", "1h", "none", "2026-03-24"),
-        aggregate("teams of a week", "1d", "team", "2026-03-24"),
-        aggregate("commands of 30 days", "1d", "command", "2026-03-01"),
-        aggregate("models of 30 days", "1d", "model", "2026-03-01"),
+        aggregate("hours of a week", "1h", "none", ("week", "2026-03-24")),
+        aggregate("teams of a week", "1d", "team", ("week", "2026-03-24")),
+        aggregate(
+            "commands of 30 days",
+            "1d",
+            "command",
+            ("month", "2026-03-01"),
+        ),
+        aggregate("models of 30 days", "1d", "model", ("month", "2026-03-01")),
         list(),
     ]
 }
 
-fn aggregate(name: &'static str, window: &str, group_by: &str, from: &str) -> Query {
+/// One of seven rows.
+pub(super) fn small() -> Query {
+    aggregate("days of a week", "1d", "none", ("week", "2026-03-24"))
+}
+
+fn aggregate(name: &'static str, window: &str, group_by: &str, from: (&str, &str)) -> Query {
     let (scope, kind) = match group_by {
         "team" => ("team", ""),
         "command" => ("organization", " and kind = 'command'"),
         "model" => ("organization", " and kind = 'agent'"),
         _ => ("organization", ""),
     };
-    let (key_id, key_name, order) = match group_by {
-        "team" => ("team_id", "null::text", "bucket, key_id nulls last"),
-        "command" => (
-            "null::uuid",
-            "name collate \"C\"",
-            "bucket, key_name nulls last",
-        ),
-        "model" => (
-            "null::uuid",
-            "model collate \"C\"",
-            "bucket, key_name nulls last",
-        ),
-        _ => ("null::uuid", "null::text", "bucket"),
+    let (key, order) = match group_by {
+        "team" => ("team_id", "bucket, key nulls last"),
+        "command" => ("name collate \"C\"", "bucket, key nulls last"),
+        "model" => ("model collate \"C\"", "bucket, key nulls last"),
+        _ => ("null::text", "bucket"),
     };
+    let (from, date) = from;
     let rows = format!(
         "from tenant.rollups_{window} where scope = '{scope}' \
-         and bucket_start >= '{from}Z' and bucket_start < '{UNTIL}Z'{kind}"
+         and bucket_start >= :{from} and bucket_start < :until{kind}"
     );
     Query {
         name,
         path: format!(
             "/api/metrics/aggregated?aggregation_window={window}&group_by={group_by}\
-             &start_date={from}T00:00:00Z&end_date={UNTIL}T00:00:00Z&limit=10000"
+             &start_date={date}T00:00:00Z&end_date={UNTIL}T00:00:00Z&limit={LIMIT}"
         ),
         select: format!(
-            "select bucket_start as bucket, {key_id} as key_id, {key_name} as key_name, kind, \
-             name, {SELECTED} {rows} order by {order}"
+            "select bucket_start as bucket, {key} as key, kind, name, {MEASURES} {rows} \
+             order by {order} limit {}",
+            2 * LIMIT
         ),
         is_list: false,
         told: format!(
@@ -78,8 +95,8 @@ fn aggregate(name: &'static str, window: &str, group_by: &str, from: &str) -> Qu
 
 /// A quarter of an hour, which the query API reads by one statement.
 fn list() -> Query {
-    let rows = "from tenant.command_executions where \"timestamp\" >= '2026-03-30 10:00Z' \
-         and \"timestamp\" < '2026-03-30 10:15Z'";
+    let rows = "from tenant.command_executions where \"timestamp\" >= :list_from \
+         and \"timestamp\" < :list_until";
     Query {
         name: "a list of commands",
         path: "/api/metrics/commands?start_date=2026-03-30T10:00:00Z\
@@ -97,31 +114,60 @@ fn list() -> Query {
 }
 
 impl Query {
-    /// The transaction as `pgbench` is to run it. `rows` is how many its cursor has.
-    pub(super) fn script(&self, rows: i64) -> String {
-        let fetches = format!("fetch forward {FETCH} from c;\n").repeat(fetches(rows));
-        format!(
-            "begin isolation level repeatable read read only;\n{}\
-             select version, watermark_version from tenant.organization_version;\n\
-             select until from tenant.watermark;\n\
-             declare c no scroll cursor for {};\n{fetches}rollback;\n",
+    /// The transaction as `pgbench` is to run it: what the query API sends. Statements that it
+    /// sends at once are parted by `at_once`.
+    pub(super) fn script(&self, at_once: &str) -> String {
+        let mut begin = vec![
+            "begin isolation level repeatable read read only".to_owned(),
             tenant(),
-            self.select
-        )
+        ];
+        let mut statements = Vec::new();
+        if self.is_list {
+            begin.push("set local statement_timeout = 3000".to_owned());
+        } else {
+            // A list is not kept, and says nothing of completeness.
+            statements.push(SHOWN);
+        }
+        statements.extend([&self.select, "rollback"]);
+        format!("{};\n{};\n", begin.join(at_once), statements.join(";\n"))
     }
 
-    /// How many rows the cursor has.
+    /// How many rows are read.
     pub(super) fn count(&self) -> String {
-        format!("select count(*) from ({}) rows", self.select)
+        with_instants(&format!("select count(*) from ({}) rows", self.select))
+    }
+
+    /// What is told, in SQL.
+    pub(super) fn told(&self) -> String {
+        with_instants(&self.told)
     }
 }
 
-/// As many as the query API needs to see the end of so many rows.
-fn fetches(rows: i64) -> usize {
-    usize::try_from(rows / FETCH + 1).unwrap_or(1)
+/// The instants in place of their names.
+fn with_instants(sql: &str) -> String {
+    INSTANTS
+        .iter()
+        .fold(sql.to_owned(), |sql, (name, instant)| {
+            sql.replace(&format!(":{name}"), &format!("'{instant}'"))
+        })
 }
 
 /// Makes the views show the organization.
 pub(super) fn tenant() -> String {
-    format!("select set_config('app.current_org_id', '{ORGANIZATION}', true);\n")
+    format!("set local app.current_org_id = '{ORGANIZATION}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instant_has_its_value() {
+        for query in mix().into_iter().chain([small()]) {
+            assert!(query.select.contains(" >= :") && query.select.contains(" < :"));
+            for sql in [query.count(), query.told()] {
+                assert!(!sql.contains(" :") && sql.contains("'2026-"), "{sql}");
+            }
+        }
+    }
 }

@@ -12,11 +12,12 @@ use serde_json::Value;
 
 use self::{
     mix::Query,
-    pgbench::Pgbench,
+    pgbench::{Mode, Pgbench},
     server::{Server, Year},
 };
 use crate::harness::{
-    Absent, Bound, Comparison, Context, Goal, Outcome, Run, Stage, statistics::Spread,
+    Absent, Bound, Comparison, Context, Goal, Outcome, Pair, Run, Stage, http_load::Request,
+    statistics::Spread,
 };
 
 /// Connections of either side, to the query API and to the database.
@@ -33,8 +34,8 @@ impl Stage for Queries {
 
     fn about(&self) -> &'static str {
         "Five queries of a generated year in turns, 50 clients in a closed loop: the query API, \
-         without a cache, against pgbench with the SQL that it makes of them; and the query API \
-         with answers that are kept. Needs the stack and pgbench."
+         without a cache, against pgbench with the SQL that it makes of them; and the four of \
+         them whose answers are kept, from the cache. Needs the stack and pgbench."
     }
 
     fn run(&mut self, context: &Context) -> anyhow::Result<Outcome> {
@@ -44,7 +45,7 @@ impl Stage for Queries {
             .build()?;
         let year = runtime.block_on(Year::load(context))?;
         let queries = mix::mix();
-        let (paths, seconds) = (paths(&queries), context.choose(10.0, 30.0));
+        let (requests, seconds) = (plain(&queries), context.choose(10.0, 30.0));
         let mut outcome = Outcome::default();
         let server = year.serve(context, false)?;
         let rows = runtime.block_on(check(&year, &server, &queries))?;
@@ -55,35 +56,16 @@ impl Stage for Queries {
         ));
         match pgbench::version() {
             Some(version) => {
-                let scripts: Vec<String> = queries
-                    .iter()
-                    .zip(&rows)
-                    .map(|(query, rows)| query.script(*rows))
-                    .collect();
-                let peer = Pgbench::new(context, year.installation.database.url_text(), &scripts)?;
-                let pairs = context.alternate(
-                    "queries",
-                    || load(context, &server, &paths, seconds),
-                    || peer.run(context, seconds),
-                )?;
-                outcome.bounds.push(Bound {
-                    name: "p50 of the query API / p50 of pgbench".to_owned(),
-                    values: pairs
-                        .iter()
-                        .map(|pair| pair.ours.values["p50_ms"] / pair.peer.values["p50_ms"])
-                        .collect(),
-                    bound: 1.3,
-                    at_least: false,
-                });
-                outcome.comparisons.push(Comparison {
-                    name: "uncached".to_owned(),
-                    ours: "the query API, CACHE_TTL_SECONDS=0".to_owned(),
-                    peer: version,
-                    unit: "queries".to_owned(),
-                    goal: Goal::None,
-                    pairs,
-                    commands: vec!["bench --only queries".to_owned()],
-                });
+                let url = year.installation.database.url_text();
+                for mode in [Mode::Simple, Mode::Prepared] {
+                    let peer = Pgbench::new(context, url, mode, &queries)?;
+                    let pairs = context.alternate(
+                        &format!("queries, {}", mode.name()),
+                        || load(context, &server, &requests, seconds),
+                        || peer.run(context, seconds),
+                    )?;
+                    against(mode, &version, pairs, &mut outcome);
+                }
             }
             None => outcome.absent.push(Absent {
                 peer: "pgbench".to_owned(),
@@ -92,54 +74,131 @@ impl Stage for Queries {
         }
         drop(server);
         let server = year.serve(context, true)?;
-        kept(context, &server, &paths, seconds, &mut outcome)?;
+        // Lists of events are never kept.
+        let aggregates: Vec<_> = queries.into_iter().filter(|query| !query.is_list).collect();
+        let tagged = runtime.block_on(tagged(&server, &aggregates))?;
+        for (name, requests, bound) in [
+            ("as they are", plain(&aggregates), Some(40_000.0)),
+            ("as gzip", gzip(&aggregates), Some(40_000.0)),
+            ("known to the client (304)", tagged, None),
+            ("of seven rows", plain(&[mix::small()]), None),
+        ] {
+            kept(
+                context,
+                &server,
+                (name, bound),
+                &requests,
+                seconds,
+                &mut outcome,
+            )?;
+        }
         Ok(outcome)
     }
+}
+
+/// Uncached, beside pgbench in a mode.
+fn against(mode: Mode, version: &str, pairs: Vec<Pair>, outcome: &mut Outcome) {
+    let ratio = |pair: &Pair| pair.ours.values["p50_ms"] / pair.peer.values["p50_ms"];
+    outcome.bounds.push(Bound {
+        name: format!("p50 of the query API / p50 of pgbench, {}", mode.name()),
+        values: pairs.iter().map(ratio).collect(),
+        bound: 1.3,
+        at_least: false,
+    });
+    outcome.comparisons.push(Comparison {
+        name: format!("uncached, {}", mode.name()),
+        ours: "the query API, CACHE_TTL_SECONDS=0".to_owned(),
+        peer: format!("{version}, protocol {}", mode.name()),
+        unit: "queries".to_owned(),
+        goal: Goal::None,
+        pairs,
+        commands: vec!["bench --only queries".to_owned()],
+    });
 }
 
 /// Answers that are kept: as often as there are pairs, after one run that fills the cache.
 fn kept(
     context: &Context,
     server: &Server,
-    paths: &[String],
+    (name, bound): (&str, Option<f64>),
+    requests: &[Request],
     seconds: f64,
     outcome: &mut Outcome,
 ) -> anyhow::Result<()> {
     let mut runs = Vec::new();
     for number in 0..=context.options.pairs {
-        let run = load(context, server, paths, seconds)?;
+        let run = load(context, server, requests, seconds)?;
         context.say(format!(
-            "queries: kept, {number}: {:.0}/s, {:?}",
+            "queries: kept, {name}, {number}: {:.0}/s, {:.1} us of processor, {:?}",
             run.rate(),
+            run.cpu_micros_per_event(),
             run.values
         ));
         if number > 0 {
             runs.push(run);
         }
     }
-    outcome.bounds.push(Bound {
-        name: "kept answers a second".to_owned(),
-        values: runs.iter().map(Run::rate).collect(),
-        bound: 40_000.0,
-        at_least: true,
-    });
-    for (told, value) in [
-        ("p50", "p50_ms"),
-        ("p95", "p95_ms"),
-        ("p99", "p99_ms"),
-        ("kB an answer", "kb_an_answer"),
-    ] {
-        let spread: Spread = runs.iter().map(|run| run.values[value]).collect();
-        outcome.notes.push(format!(
-            "Kept answers, {told}: {:.2} ({:.2} to {:.2}).",
-            spread.median, spread.min, spread.max
-        ));
+    if let Some(bound) = bound {
+        outcome.bounds.push(Bound {
+            name: format!("kept answers a second, {name}"),
+            values: runs.iter().map(Run::rate).collect(),
+            bound,
+            at_least: true,
+        });
     }
+    let spread = |of: &dyn Fn(&Run) -> f64| {
+        let spread: Spread = runs.iter().map(of).collect();
+        format!(
+            "{:.2} ({:.2} to {:.2})",
+            spread.median, spread.min, spread.max
+        )
+    };
+    outcome.notes.push(format!(
+        "Kept answers, {name}: {} a second; p50 {} ms, p95 {} ms, p99 {} ms; {} kB each; {} µs of \
+         the query API's processor, {} µs of the load's.",
+        spread(&Run::rate),
+        spread(&|run| run.values["p50_ms"]),
+        spread(&|run| run.values["p95_ms"]),
+        spread(&|run| run.values["p99_ms"]),
+        spread(&|run| run.values["kb_an_answer"]),
+        spread(&Run::cpu_micros_per_event),
+        spread(&|run| run.values["load_us"]),
+    ));
     Ok(())
 }
 
-fn paths(queries: &[Query]) -> Vec<String> {
-    queries.iter().map(|query| query.path.clone()).collect()
+/// Requests of somebody who takes answers as they are.
+fn plain(queries: &[Query]) -> Vec<Request> {
+    queries
+        .iter()
+        .map(|query| request(query, &[], 200))
+        .collect()
+}
+
+/// As a browser asks.
+fn gzip(queries: &[Query]) -> Vec<Request> {
+    let accepted = [("accept-encoding", "gzip, deflate, br, zstd")];
+    let request = |query| request(query, &accepted, 200);
+    queries.iter().map(request).collect()
+}
+
+/// Of somebody who has the answers.
+async fn tagged(server: &Server, queries: &[Query]) -> anyhow::Result<Vec<Request>> {
+    let mut requests = Vec::new();
+    for query in queries {
+        let tag = server.tag(&query.path).await?;
+        requests.push(request(query, &[("if-none-match", &tag)], 304));
+    }
+    Ok(requests)
+}
+
+fn request(query: &Query, headers: &[(&str, &str)], status: u16) -> Request {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Request {
+        path: query.path.clone(),
+        headers: headers.iter().map(owned).collect(),
+        status,
+    }
 }
 
 fn told(queries: &[Query], rows: &[i64]) -> String {
@@ -149,12 +208,19 @@ fn told(queries: &[Query], rows: &[i64]) -> String {
 }
 
 /// A run of the load in a worker, on its core.
-fn load(context: &Context, server: &Server, paths: &[String], seconds: f64) -> anyhow::Result<Run> {
-    let plan = server.plan(paths.to_vec(), CLIENTS, seconds);
+fn load(
+    context: &Context,
+    server: &Server,
+    requests: &[Request],
+    seconds: f64,
+) -> anyhow::Result<Run> {
+    let plan = server.plan(requests.to_vec(), CLIENTS, seconds);
     let command = context.planned_worker(Some(&context.cores.load), "http-load", &plan)?;
     let clock = server.clock();
     let mut run = context.measure(command, Duration::from_secs(300))?;
     // Processor time is the server's; that of the load is no cost of an answer.
+    let of_load = run.cpu_micros_per_event();
+    run.values.insert("load_us".to_owned(), of_load);
     run.parts = vec![clock.part("query API")];
     Ok(run)
 }
@@ -170,7 +236,7 @@ async fn check(year: &Year, server: &Server, queries: &[Query]) -> anyhow::Resul
             .execute(&mut *transaction)
             .await?;
         let mut numbers = Vec::new();
-        for sql in [query.count(), query.told.clone()] {
+        for sql in [query.count(), query.told()] {
             let number = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
             numbers.push(number.fetch_one(&mut *transaction).await?);
         }

@@ -10,10 +10,46 @@ use std::{
 use anyhow::{Context as _, ensure};
 use hdrhistogram::Histogram;
 
+use super::mix::{INSTANTS, Query};
 use crate::harness::{Context, Run, pinned, statistics::latencies};
+
+/// How statements reach the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Parsed and planned each time, as pgbench does unless told otherwise.
+    Simple,
+    /// Kept prepared, and planned for the values of each time, as by the query API.
+    Prepared,
+}
+
+impl Mode {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Prepared => "prepared",
+        }
+    }
+
+    /// What is between statements that are sent at once. A prepared one is sent alone.
+    pub(super) fn at_once(self) -> &'static str {
+        match self {
+            Self::Simple => " \\; ",
+            Self::Prepared => ";\n",
+        }
+    }
+
+    /// A variable of scripts: in simple mode it stands in the statement as it is.
+    fn define(self, (name, value): (&str, &str)) -> String {
+        match self {
+            Self::Simple => format!("--define={name}='{value}'"),
+            Self::Prepared => format!("--define={name}={value}"),
+        }
+    }
+}
 
 /// Scripts that are run in turns, by chance, each as often as the others.
 pub(super) struct Pgbench {
+    mode: Mode,
     scripts: Vec<PathBuf>,
     database_url: String,
 }
@@ -28,15 +64,18 @@ impl Pgbench {
     pub(super) fn new(
         context: &Context,
         database_url: &str,
-        scripts: &[String],
+        mode: Mode,
+        queries: &[Query],
     ) -> anyhow::Result<Self> {
         let mut files = Vec::new();
-        for (number, script) in scripts.iter().enumerate() {
-            let file = context.scratch.join(format!("query-{number}.sql"));
-            fs::write(&file, script)?;
+        for (number, query) in queries.iter().enumerate() {
+            let name = format!("query-{}-{number}.sql", mode.name());
+            let file = context.scratch.join(name);
+            fs::write(&file, query.script(mode.at_once()))?;
             files.push(file);
         }
         Ok(Self {
+            mode,
             scripts: files,
             database_url: database_url.to_owned(),
         })
@@ -52,7 +91,12 @@ impl Pgbench {
             .arg(format!("--time={seconds:.0}"))
             .arg(format!("--log-prefix={}", log.display()))
             // As the services' connections have it.
-            .env("PGOPTIONS", "-c jit=off")
+            .env(
+                "PGOPTIONS",
+                "-c jit=off -c plan_cache_mode=force_custom_plan",
+            )
+            .arg(format!("--protocol={}", self.mode.name()))
+            .args(INSTANTS.map(|instant| self.mode.define(instant)))
             .stdin(Stdio::null());
         for script in &self.scripts {
             command.arg("--file").arg(script);

@@ -1,5 +1,6 @@
 //! A year in a database of its own, and a query API over it.
 
+use anyhow::Context as _;
 use platform::database;
 
 use super::mix;
@@ -75,11 +76,16 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// A load of these paths.
-    pub(super) fn plan(&self, paths: Vec<String>, clients: usize, seconds: f64) -> http_load::Plan {
+    /// A load of these requests.
+    pub(super) fn plan(
+        &self,
+        requests: Vec<http_load::Request>,
+        clients: usize,
+        seconds: f64,
+    ) -> http_load::Plan {
         http_load::Plan {
             address: self.service.address().to_owned(),
-            paths,
+            requests,
             token: self.token.clone(),
             connections: clients,
             seconds,
@@ -93,10 +99,21 @@ impl Server {
 
     /// The answer to a path, as JSON.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<serde_json::Value> {
+        let answer = self.ask(path).await?;
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+    }
+
+    /// The tag of the answer to a path.
+    pub(super) async fn tag(&self, path: &str) -> anyhow::Result<String> {
+        let answer = self.ask(path).await?;
+        let tag = answer.headers().get("etag").context("no tag")?;
+        Ok(tag.to_str()?.to_owned())
+    }
+
+    async fn ask(&self, path: &str) -> anyhow::Result<reqwest::Response> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let url = format!("http://{}{path}", self.service.address());
         let answer = http.get(url).bearer_auth(&self.token).send().await?;
-        let answer = answer.error_for_status()?;
-        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+        Ok(answer.error_for_status()?)
     }
 }

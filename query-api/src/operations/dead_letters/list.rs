@@ -153,7 +153,7 @@ pub(crate) async fn dead_letters(
             Some(_) => Vec::new(),
         };
         let page = store::page(&mut transaction, &query).await?;
-        transaction.finish().await?;
+        transaction.finish();
         Ok((groups, page))
     };
     let ((groups, page), elapsed) = timing::bounded("dead_letters", state.slow_query, read).await?;
