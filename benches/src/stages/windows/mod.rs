@@ -26,7 +26,7 @@ use crate::{
 
 /// Events that are made at once, outside of the timed part.
 const CHUNK: usize = 1_000;
-/// Events between two flushes: the sink's `SINK_BATCH_RECORDS`.
+/// Events between two flushes: a large batch of the sink's.
 const FLUSH: u64 = 20_000;
 /// Series of the workload.
 const SERIES: u32 = 1_000;
