@@ -7,29 +7,22 @@ use std::{
 
 use platform::telemetry::delays::Delays;
 use schemas::{
-    Event, EventKind, Rollup, Source, Timestamp, Watermarks,
+    Event, EventKind, Rollup, Timestamp, Watermarks,
     dead_letter::Position,
     rollup::{SumKey, Sums},
 };
 use uuid::Uuid;
 
 use crate::{
-    letters::Content,
-    store::{DeadLetterRow, ReplayedRow},
+    letters::EventRecord,
+    store::{DeadLetterRow, EventRows, ReplayedRow},
 };
 
-/// An admitted event, where in the log it was, and its record there.
+/// An admitted event and its record.
 #[derive(Debug, Clone)]
 pub(crate) struct RawEvent {
     pub(crate) event: Event,
-    pub(crate) source: Source,
-    pub(crate) content: Content,
-}
-
-impl RawEvent {
-    pub(crate) fn organization_id(&self) -> Uuid {
-        self.event.common().organization_id
-    }
+    pub(crate) record: EventRecord,
 }
 
 /// What events add to the minutes of their finest series: when catching up, most share one.
@@ -79,7 +72,12 @@ pub(crate) type WatermarkRows = BTreeMap<(EventKind, i32, i32), (Timestamp, i32)
 /// What is held until the next transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    pub(crate) events: Vec<RawEvent>,
+    /// Of its events.
+    pub(crate) rows: EventRows,
+    /// From which its events can be read again.
+    pub(crate) event_records: Vec<EventRecord>,
+    /// Whose events they are.
+    pub(crate) organizations: HashSet<Uuid>,
     pub(crate) deltas: Deltas,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
     /// Whose letter is among these, is the sink's own, and is open.
@@ -101,10 +99,12 @@ impl Batch {
         self.records += 1;
         self.bytes += bytes;
         match item {
-            Item::Event(event) => {
-                self.delays.add(event.source.log_time);
-                self.deltas.add(&event.event);
-                self.events.push(event);
+            Item::Event(RawEvent { event, record }) => {
+                self.delays.add(record.source.log_time);
+                self.deltas.add(&event);
+                self.rows.add(&event, &record.source);
+                self.organizations.insert(event.common().organization_id);
+                self.event_records.push(record);
             }
             Item::DeadLetter(row) => {
                 let letter = &row.letter;
@@ -149,9 +149,9 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Most bytes of keys and values: they grow several times over as rows. Of two batches, the
-    /// one that is read and the one that is written, together 8 MiB.
-    const BYTES: usize = 4 << 20;
+    /// Most bytes of keys and values, which are held twice, as records and as rows. Of two batches,
+    /// the one that is read and the one that is written, together 24 MiB.
+    const BYTES: usize = 12 << 20;
     /// How long a first record waits for company.
     const LINGER: Duration = Duration::from_millis(20);
     /// How long a poll waits while a batch is on its way, whose end no poll tells.

@@ -15,7 +15,7 @@ pub struct SinkConfig {
     pub database: DatabaseConfig,
     /// `AGGREGATION_WINDOWS`, default all five: which rollups are kept. Shortest first.
     pub windows: Vec<Window>,
-    /// `SINK_BATCH_RECORDS`, default 20 000: most records of one transaction. A batch only
+    /// `SINK_BATCH_RECORDS`, default 40 000: most records of one transaction. A batch only
     /// grows while records are there at once, so this matters when catching up, where deltas
     /// of the same row combine.
     pub batch_records: usize,
@@ -31,7 +31,7 @@ impl SinkConfig {
             kafka: KafkaConfig::from_env(env),
             database: DatabaseConfig::from_env(env),
             windows: aggregation_windows(env),
-            batch_records: env.number("SINK_BATCH_RECORDS", 20_000, 1..=1_000_000),
+            batch_records: env.number("SINK_BATCH_RECORDS", 40_000, 1..=1_000_000),
             refusal_limit: RefusalLimit::from_env(env),
         }
     }

@@ -23,8 +23,8 @@ use uuid::Uuid;
 use crate::{
     SinkConfig,
     batch::{Item, RawEvent},
-    letters::Content,
-    store::{DeadLetterRow, ReplayedRow},
+    letters::EventRecord,
+    store::{DeadLetterRow, ReplayedRow, StoreError},
 };
 
 /// The stage of the dead letters that are made here.
@@ -61,12 +61,8 @@ impl Decoder {
             None => {
                 self.event(source_of(record), RecordParts::of(record))?
                     .map(|(event, source)| {
-                        let content = content(record);
-                        Item::Event(RawEvent {
-                            event,
-                            source,
-                            content,
-                        })
+                        let record = event_record(record, source);
+                        Item::Event(RawEvent { event, record })
                     })
             }
         };
@@ -104,12 +100,31 @@ impl Decoder {
             Verdict::Refused(refusal) => Err(refusal),
         })
     }
+
+    /// The events of records that were decoded before.
+    pub(crate) fn again(&self, records: &[EventRecord]) -> Result<Vec<RawEvent>, StoreError> {
+        let event = |record: &EventRecord| {
+            let original = record.original(&self.topics);
+            match self.event(Ok(record.source), RecordParts::of(&original))? {
+                Ok((event, _)) => Ok(RawEvent {
+                    event,
+                    record: record.clone(),
+                }),
+                Err(refusal) => Err(StoreError::Unreadable {
+                    place: record.source,
+                    message: refusal.message,
+                }),
+            }
+        };
+        records.iter().map(event).collect()
+    }
 }
 
 /// What the record of an admitted event was in its own topic.
-fn content(record: &impl Message) -> Content {
+fn event_record(record: &impl Message, source: Source) -> EventRecord {
     let headers = record.headers().into_iter().flat_map(Headers::iter);
-    Content {
+    EventRecord {
+        source,
         key: record.key().map(<[u8]>::to_vec),
         value: record.payload().map(<[u8]>::to_vec),
         headers: headers

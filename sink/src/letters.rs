@@ -19,18 +19,46 @@ use rdkafka::{
 use schemas::{EventKind, Source, Topics, dead_letter::Reason};
 use uuid::Uuid;
 
-use crate::{batch::RawEvent, decode::STAGE, store::RefusedEvent};
+use crate::{decode::STAGE, store::RefusedEvent};
 
 /// Of a Kafka transaction. The database's waits meanwhile, ten seconds at most.
 const TRANSACTION: Duration = Duration::from_secs(5);
 
-/// What a record held besides its place.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Content {
+/// The record of an admitted event: where it was, and what it held.
+#[derive(Debug, Clone)]
+pub(crate) struct EventRecord {
+    pub(crate) source: Source,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
     /// Those that it had in its own topic.
     pub(crate) headers: Option<OwnedHeaders>,
+}
+
+impl EventRecord {
+    /// One of which nothing but its place is known.
+    pub(crate) fn at(source: Source) -> Self {
+        Self {
+            source,
+            key: None,
+            value: None,
+            headers: None,
+        }
+    }
+
+    /// The record as it was in its own topic.
+    pub(crate) fn original(&self, topics: &Topics) -> OwnedMessage {
+        let source = &self.source;
+        let millis = source.log_time.micros().div_euclid(1000);
+        OwnedMessage::new(
+            self.value.clone(),
+            self.key.clone(),
+            topics.events(source.kind),
+            Timestamp::LogAppendTime(millis),
+            source.partition,
+            source.offset,
+            self.headers.clone(),
+        )
+    }
 }
 
 /// Writes them. They are rare, so the producer is made when there are some.
@@ -61,7 +89,7 @@ impl Letters {
     /// between leaves one that comes twice, which readers of the letters know by its source.
     pub(crate) fn send(&mut self, refused: &[RefusedEvent<'_>]) -> Result<(), TransactionError> {
         let key = |source: &Source| (source.kind, source.partition, source.offset);
-        let new = |r: &&RefusedEvent<'_>| !self.sent.contains(&key(&r.event.source));
+        let new = |r: &&RefusedEvent<'_>| !self.sent.contains(&key(&r.event.record.source));
         let refused: Vec<_> = refused.iter().filter(new).collect();
         if refused.is_empty() {
             return Ok(());
@@ -73,7 +101,7 @@ impl Letters {
         for RefusedEvent { event, why } in &refused {
             let event_id = event.event.common().event_id;
             let refusal = Refusal::new(Reason::RefusedByDatabase, why).of_event(event_id);
-            let record = original(event, &self.topics);
+            let record = event.record.original(&self.topics);
             let letter = letter(&record, &refusal, STAGE);
             let headers = letter.headers(&record);
             producer.send(&topic, letter.key, letter.value, &headers)?;
@@ -82,7 +110,7 @@ impl Letters {
         let reason = Reason::RefusedByDatabase.as_str();
         counter!(names::DEAD_LETTERS, "reason" => reason).increment(refused.len() as u64);
         for RefusedEvent { event, why } in refused {
-            let source = event.source;
+            let source = event.record.source;
             tracing::error!(%source, why, "an event was refused by the database; kept as a dead letter");
             self.sent.insert(key(&source));
         }
@@ -93,21 +121,4 @@ impl Letters {
     pub(crate) fn settled(&mut self) {
         self.sent.clear();
     }
-}
-
-/// The record as it was in its own topic.
-fn original(event: &RawEvent, topics: &Topics) -> OwnedMessage {
-    let RawEvent {
-        source, content, ..
-    } = event;
-    let millis = source.log_time.micros().div_euclid(1000);
-    OwnedMessage::new(
-        content.value.clone(),
-        content.key.clone(),
-        topics.events(source.kind),
-        Timestamp::LogAppendTime(millis),
-        source.partition,
-        source.offset,
-        content.headers.clone(),
-    )
 }

@@ -82,6 +82,7 @@ impl<'a> Session<'a> {
         let (client, group) = (settings.client.clone(), &settings.group);
         let way = Way {
             store: store.clone(),
+            decoder: settings.decoder.clone(),
             kept: Kept::default(),
             windows: settings.windows.clone(),
             letters: Letters::new(client, group, settings.topics.clone()),

@@ -1,6 +1,7 @@
 //! The database's side: one transaction per batch.
 
 pub(crate) mod by_user;
+mod copy;
 mod cursors;
 mod dead_letters;
 mod events;
@@ -10,7 +11,10 @@ pub(crate) mod rollups;
 mod trouble;
 mod watermarks;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use platform::{
     database::{
@@ -18,14 +22,19 @@ use platform::{
         changes::{self, INSTALLATION, Raised},
         connect,
     },
-    kafka::{consumer::TopicPartition, refusals::Refusals, transactions::TransactionError},
+    kafka::{
+        consumer::TopicPartition, refusals::Refusals, registry::LookupError,
+        transactions::TransactionError,
+    },
 };
-use schemas::Window;
+use schemas::{Source, Window};
 use secrecy::SecretString;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
 pub(crate) use self::{
     dead_letters::{DeadLetterRow, ReplayedRow},
+    events::EventRows,
     kept::Kept,
     refused::RefusedEvent,
     trouble::Trouble,
@@ -38,7 +47,7 @@ use crate::{
 
 /// Most rows of one statement: large enough that round trips do not matter, small enough
 /// that neither side holds many megabytes of parameters.
-const ROWS_PER_STATEMENT: usize = 5000;
+const ROWS_PER_STATEMENT: usize = 2000;
 /// Of one transaction. Shorter than the consumer's longest silence, so that the group does
 /// not give this member up first.
 const LONGEST: Duration = Duration::from_secs(45);
@@ -66,6 +75,10 @@ pub(crate) enum StoreError {
     },
     #[error("dead letters of refused rows: {0}")]
     Letters(#[from] TransactionError),
+    #[error("events whose rows were refused: {0}")]
+    Registry(#[from] LookupError),
+    #[error("the event of {place}, which was read before, cannot be read again: {message}")]
+    Unreadable { place: Source, message: String },
     #[error("the process ends")]
     Ending,
 }
@@ -142,11 +155,13 @@ impl Store {
         kept: &mut Kept,
     ) -> Result<Written, StoreError> {
         let write = async {
+            let mut organizations = rollups::organizations(tables);
+            organizations.extend(&batch.organizations);
             let mut transaction = self.begin(moves).await?;
             let (mut written, sums) =
-                insert_events(&mut transaction, &batch.events, tables, kept).await?;
+                insert_events(&mut transaction, &batch.rows, tables, &organizations, kept).await?;
             insert_others(&mut transaction, batch, &mut written).await?;
-            let raised = tell(&mut transaction, batch, tables).await?;
+            let raised = tell(&mut transaction, batch, organizations).await?;
             transaction.commit().await?;
             kept.keep(tables, sums, &raised);
             Ok(written)
@@ -159,11 +174,13 @@ impl Store {
         self.explained(written).await
     }
 
-    /// The same without the events that the database refuses, which `bury` is given before
-    /// anything is committed. It may be given them again when this fails and is repeated.
+    /// The same without those of the batch's `events` that the database refuses, which `bury`
+    /// is given before anything is committed. It may be given them again when this fails and is
+    /// repeated.
     pub(crate) async fn write_sound(
         &self,
         batch: &Batch,
+        events: &[RawEvent],
         windows: &[Window],
         moves: &[CursorMove],
         refusals: &mut Refusals,
@@ -172,13 +189,13 @@ impl Store {
         let write = async {
             let mut transaction = self.begin(moves).await?;
             // Locks of an attempt are given back with it, and the next would take others.
-            let organizations = batch.events.iter().map(RawEvent::organization_id);
-            rollups::lock(&mut transaction, organizations).await?;
+            let organizations = &batch.organizations;
+            rollups::lock(&mut transaction, organizations.iter().copied()).await?;
             let (mut written, refused) =
-                refused::insert_sound(&mut transaction, &batch.events, windows, refusals).await?;
+                refused::insert_sound(&mut transaction, events, windows, refusals).await?;
             insert_others(&mut transaction, batch, &mut written).await?;
             bury(&refused)?;
-            tell(&mut transaction, batch, &[]).await?;
+            tell(&mut transaction, batch, organizations.iter().copied()).await?;
             transaction.commit().await?;
             Ok(written)
         };
@@ -216,13 +233,14 @@ impl Store {
 /// Inserts events and merges what they add to rollups; gives what those are now.
 async fn insert_events(
     connection: &mut PgConnection,
-    events: &[RawEvent],
+    rows: &EventRows,
     tables: &[(Window, Vec<RollupRow>)],
+    organizations: &BTreeSet<Uuid>,
     kept: &mut Kept,
 ) -> Result<(Written, kept::Sums), StoreError> {
     let insert = async {
-        let mut written = events::insert(&mut *connection, events).await?;
-        let sums = rollups::merge(&mut *connection, tables, kept).await?;
+        let mut written = rows.insert(&mut *connection).await?;
+        let sums = rollups::merge(&mut *connection, tables, organizations, kept).await?;
         for (window, rows) in tables {
             written.insert(format!("rollups_{window}"), rows.len());
         }
@@ -263,12 +281,11 @@ async fn insert_others(
 async fn tell(
     connection: &mut PgConnection,
     batch: &Batch,
-    tables: &[(Window, Vec<RollupRow>)],
+    organizations: impl IntoIterator<Item = Uuid>,
 ) -> Result<Vec<Raised>, StoreError> {
-    let of_events = batch.events.iter().map(RawEvent::organization_id);
-    let organizations = of_events.chain(rollups::organizations(tables));
     let installation = (!batch.watermarks.is_empty()).then_some(INSTALLATION);
-    Ok(changes::raise(connection, organizations.chain(installation)).await?)
+    let organizations = organizations.into_iter().chain(installation);
+    Ok(changes::raise(connection, organizations).await?)
 }
 
 async fn bounded<T>(future: impl Future<Output = T>) -> Result<T, StoreError> {

@@ -16,9 +16,10 @@ use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use crate::{
     batch::Batch,
     cursors::CursorMove,
+    decode::Decoder,
     expand::{RollupRow, expand},
     letters::Letters,
-    store::{Kept, Store, StoreError, Trouble, Written},
+    store::{Kept, RefusedEvent, Store, StoreError, Trouble, Written},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -41,6 +42,7 @@ pub(crate) struct Writer {
 /// What the way to the database needs.
 pub(crate) struct Way {
     pub(crate) store: Store,
+    pub(crate) decoder: Decoder,
     /// What it wrote last.
     pub(crate) kept: Kept,
     pub(crate) windows: Vec<Window>,
@@ -127,8 +129,7 @@ impl Way {
         let mut outage = Outage::new(&health);
         loop {
             let began = Instant::now();
-            let attempt = runtime.block_on(self.attempt(&batch, &tables, &moves));
-            let error = match attempt {
+            let error = match self.attempt(&batch, &tables, &moves, runtime) {
                 Ok(written) => {
                     outage.over();
                     tell(&mut batch, &written, began.elapsed());
@@ -147,33 +148,43 @@ impl Way {
         }
     }
 
-    async fn attempt(
+    fn attempt(
         &mut self,
         batch: &Batch,
         tables: &[(Window, Vec<RollupRow>)],
         moves: &[CursorMove],
+        runtime: &Handle,
     ) -> Result<Written, StoreError> {
-        let written = match self.store.write(batch, tables, moves, &mut self.kept).await {
-            Err(StoreError::Refused(_)) => {
-                // On a copy: an attempt that fails has refused nothing.
-                let mut refusals = self.refusals.clone();
-                let letters = &mut self.letters;
-                let written = self
-                    .store
-                    .write_sound(batch, &self.windows, moves, &mut refusals, |refused| {
-                        letters.send(refused)
-                    })
-                    .await?;
-                self.refusals = refusals;
-                self.letters.settled();
-                written
-            }
+        let write = self.store.write(batch, tables, moves, &mut self.kept);
+        match runtime.block_on(write) {
+            Err(StoreError::Refused(_)) => self.attempt_sound(batch, moves, runtime),
             written => {
                 let written = written?;
-                batch.events.iter().for_each(|_| self.refusals.take(false));
-                written
+                let events = batch.event_records.iter();
+                events.for_each(|_| self.refusals.take(false));
+                Ok(written)
             }
-        };
+        }
+    }
+
+    /// The same without what the database refuses.
+    fn attempt_sound(
+        &mut self,
+        batch: &Batch,
+        moves: &[CursorMove],
+        runtime: &Handle,
+    ) -> Result<Written, StoreError> {
+        let events = self.decoder.again(&batch.event_records)?;
+        // On a copy: an attempt that fails has refused nothing.
+        let mut refusals = self.refusals.clone();
+        let (windows, letters) = (&self.windows, &mut self.letters);
+        let bury = |refused: &[RefusedEvent<'_>]| letters.send(refused);
+        let write = self
+            .store
+            .write_sound(batch, &events, windows, moves, &mut refusals, bury);
+        let written = runtime.block_on(write)?;
+        self.refusals = refusals;
+        self.letters.settled();
         Ok(written)
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     batch::{Batch, Item, RawEvent},
     decode::Decoder,
     expand::expand,
-    letters::Content,
+    letters::EventRecord,
     store::{Kept, RefusedEvent, Store, StoreError},
 };
 
@@ -64,10 +64,10 @@ pub(super) async fn restore(
     let store = Store::of(pool.clone(), config.group());
     let (mut restored, mut goes_on) = (0, true);
     while let Some((read, found)) = events.recv().await {
-        let mut missing = missing(pool, found).await?;
-        restored += missing.events.len() as u64;
-        if !missing.events.is_empty() {
-            restored -= write(&store, &config.windows, &mut missing).await?;
+        let missing = missing(pool, found).await?;
+        restored += missing.len() as u64;
+        if !missing.is_empty() {
+            restored -= write(&store, &config.windows, &missing).await?;
         }
         goes_on = progress(read, restored);
         if !goes_on {
@@ -80,11 +80,18 @@ pub(super) async fn restore(
     Ok(goes_on)
 }
 
-/// Writes a batch, and tells how many of its events the database refuses: they are dead letters
-/// of the sink's, whoever finds them missing.
-async fn write(store: &Store, windows: &[Window], batch: &mut Batch) -> Result<u64, StoreError> {
+/// Writes events, and tells how many of them the database refuses: they are dead letters of the
+/// sink's, whoever finds them missing.
+async fn write(store: &Store, windows: &[Window], events: &[RawEvent]) -> Result<u64, StoreError> {
+    let mut batch = Batch::default();
+    for event in events {
+        batch.add(Item::Event(event.clone()), 0);
+    }
     let tables = expand(windows, std::mem::take(&mut batch.deltas));
-    match store.write(batch, &tables, &[], &mut Kept::default()).await {
+    match store
+        .write(&batch, &tables, &[], &mut Kept::default())
+        .await
+    {
         Err(StoreError::Refused(_)) => {}
         written => return written.map(|_| 0),
     }
@@ -97,7 +104,7 @@ async fn write(store: &Store, windows: &[Window], batch: &mut Batch) -> Result<u
         count = refused.len() as u64;
         Ok(())
     };
-    let sound = store.write_sound(batch, windows, &[], &mut refusals, told);
+    let sound = store.write_sound(&batch, events, windows, &[], &mut refusals, told);
     sound.await?;
     Ok(count)
 }
@@ -153,9 +160,8 @@ impl Reader {
             && organization.is_none_or(|id| id == common.organization_id);
         Ok(is_wanted.then(|| RawEvent {
             event,
-            source,
             // Of what is refused, the sink has made a dead letter.
-            content: Content::default(),
+            record: EventRecord::at(source),
         }))
     }
 
@@ -166,12 +172,16 @@ impl Reader {
     }
 }
 
-/// Those that the tables have lost, as a batch of the sink's. What retention removed is not
-/// lost: it counts in the rollups still.
-async fn missing(pool: &PgPool, found: Vec<RawEvent>) -> Result<Batch, RebuildError> {
+/// Those that the tables have lost. What retention removed is not lost: it counts in the
+/// rollups still.
+async fn missing(pool: &PgPool, found: Vec<RawEvent>) -> Result<Vec<RawEvent>, RebuildError> {
     let mut absent = Vec::new();
     for kind in EventKind::ALL {
-        let of_kind = || found.iter().filter(|event| event.source.kind == kind);
+        let of_kind = || {
+            found
+                .iter()
+                .filter(|event| event.record.source.kind == kind)
+        };
         let times = || of_kind().map(|event| event.event.common().timestamp);
         let (Some(first), Some(last)) = (times().min(), times().max()) else {
             continue;
@@ -198,7 +208,8 @@ async fn missing(pool: &PgPool, found: Vec<RawEvent>) -> Result<Batch, RebuildEr
             if erased.contains(&n) {
                 continue;
             }
-            if !stored.contains(&(event.source.partition, event.source.offset)) {
+            let source = &event.record.source;
+            if !stored.contains(&(source.partition, source.offset)) {
                 absent.push(event.clone());
             }
         }
@@ -210,22 +221,22 @@ async fn missing(pool: &PgPool, found: Vec<RawEvent>) -> Result<Batch, RebuildEr
     let organizations: Vec<Uuid> = organizations.into_iter().collect();
     // Asked last, so that nothing can have been removed unseen.
     let since = boundaries::since(pool, &organizations).await?;
-    let mut batch = Batch::default();
-    for event in absent {
+    absent.retain(|event| {
         let common = event.event.common();
         let since = since.get(&common.organization_id);
-        if since.is_none_or(|since| *since <= common.timestamp) {
-            batch.add(Item::Event(event), 0);
-        }
-    }
-    Ok(batch)
+        since.is_none_or(|since| *since <= common.timestamp)
+    });
+    Ok(absent)
 }
 
 /// Which of them are of users that were erased after their records came: they are in the log
 /// still, and nowhere else any more.
 async fn erased(pool: &PgPool, events: &[&RawEvent]) -> Result<HashSet<usize>, RebuildError> {
     let keys: Vec<String> = events.iter().map(|event| event.event.key()).collect();
-    let times: Vec<DateTime<Utc>> = events.iter().map(|e| e.source.log_time.into()).collect();
+    let times: Vec<DateTime<Utc>> = events
+        .iter()
+        .map(|e| e.record.source.log_time.into())
+        .collect();
     let found: Vec<i64> = sqlx::query_scalar(
         "select distinct k.n - 1 from unnest($1::text[], $2::timestamptz[]) with ordinality as k(key, at, n) \
          join flowmeter.erasures e on e.user_hash = sha256(convert_to(k.key, 'UTF8')) \

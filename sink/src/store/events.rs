@@ -1,198 +1,165 @@
 //! The tables of events, one per kind.
 
-use chrono::{DateTime, Utc};
 use schemas::{
-    Event, EventKind, Timestamp,
-    event::{AgentInteraction, CommandExecution, ProductivityMetric, UserSession},
+    Event, EventKind, Source,
+    event::{AgentInteraction, CommandExecution, Common, ProductivityMetric, UserSession},
     free_object::FreeObject,
 };
-use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
+use sqlx::PgConnection;
 
-use super::{ROWS_PER_STATEMENT, Written};
+use super::{
+    Written,
+    copy::{CopyRow, CopyRows, Json, Numeric},
+};
 use crate::batch::RawEvent;
 
-/// An insert of the columns that every kind has and of some more: their names, their values
-/// by alias, the arrays they come from, and the arrays' aliases.
-macro_rules! insert {
-    ($table:literal, $columns:literal, $values:literal, $arrays:literal, $aliases:literal) => {
+/// Columns that every kind has; [`begin`] puts them.
+const COMMON: i16 = 9;
+
+/// Takes in the columns that every kind has and some more.
+macro_rules! copy {
+    ($table:literal, $columns:literal) => {
         concat!(
-            "insert into flowmeter.",
+            "copy flowmeter.",
             $table,
-            " (event_id, organization_id, user_id, team_id, project_id, \"timestamp\",",
-            " received_at, source_partition, source_offset, ",
+            " (event_id, organization_id, user_id, team_id, project_id, \"timestamp\", ",
+            "received_at, source_partition, source_offset, ",
             $columns,
-            ") select e1, e2, e3, e4, e5, e6, e7, e8, e9, ",
-            $values,
-            " from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[],",
-            " $6::timestamptz[], $7::timestamptz[], $8::integer[], $9::bigint[], ",
-            $arrays,
-            ") as r(e1, e2, e3, e4, e5, e6, e7, e8, e9, ",
-            $aliases,
-            ")"
+            ") from stdin (format binary)"
         )
     };
 }
 
-const COMMANDS: &str = insert!(
+const COMMANDS: &str = copy!(
     "command_executions",
-    "command_name, execution_time_ms, status, command_args, error_message, context",
-    "a, b, c, d::jsonb, e, f::jsonb",
-    "$10::text[], $11::integer[], $12::text[], $13::text[], $14::text[], $15::text[]",
-    "a, b, c, d, e, f"
+    "command_name, execution_time_ms, status, command_args, error_message, context"
 );
-const AGENTS: &str = insert!(
+const AGENTS: &str = copy!(
     "agent_interactions",
     "agent_name, interaction_type, execution_time_ms, status, input_tokens, output_tokens, \
-     cost_usd, model, command_execution_id, error_message, metadata",
-    "a, b, c, d, e, f, g::numeric, h, i, j, k::jsonb",
-    "$10::text[], $11::text[], $12::integer[], $13::text[], $14::bigint[], $15::bigint[], \
-     $16::text[], $17::text[], $18::uuid[], $19::text[], $20::text[]",
-    "a, b, c, d, e, f, g, h, i, j, k"
+     cost_usd, model, command_execution_id, error_message, metadata"
 );
-const METRICS: &str = insert!(
+const METRICS: &str = copy!(
     "productivity_metrics",
-    "metric_type, metric_value, metric_unit, dimensions",
-    "a, b, c, d::jsonb",
-    "$10::text[], $11::double precision[], $12::text[], $13::text[]",
-    "a, b, c, d"
+    "metric_type, metric_value, metric_unit, dimensions"
 );
-// PostgreSQL's arrays of arrays are matrices, so the agents come as JSON.
-const SESSIONS: &str = insert!(
+const SESSIONS: &str = copy!(
     "user_sessions",
     "session_id, kind, session_start, session_end, duration_minutes, commands_executed, \
-     agents_used, productivity_score, context",
-    "a, b, c, d, e, f, \
-     case when g is not null then array(select jsonb_array_elements_text(g::jsonb)) end, \
-     h, i::jsonb",
-    "$10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[], \
-     $14::double precision[], $15::bigint[], $16::text[], $17::double precision[], $18::text[]",
-    "a, b, c, d, e, f, g, h, i"
+     agents_used, productivity_score, context"
 );
 
-type Statement = Query<'static, Postgres, PgArguments>;
+/// Rows of events, as their tables take them in: a fraction of what the events themselves need.
+#[derive(Debug, Default)]
+pub(crate) struct EventRows {
+    commands: CopyRows,
+    agents: CopyRows,
+    metrics: CopyRows,
+    sessions: CopyRows,
+}
 
-/// Inserts them and tells how many into which table.
-pub(super) async fn insert(
-    connection: &mut PgConnection,
-    events: &[RawEvent],
-) -> sqlx::Result<Written> {
-    let (mut commands, mut agents, mut metrics, mut sessions) = (vec![], vec![], vec![], vec![]);
-    for raw in events {
-        match &raw.event {
-            Event::CommandExecution(event) => commands.push((raw, event)),
-            Event::AgentInteraction(event) => agents.push((raw, event)),
-            Event::ProductivityMetric(event) => metrics.push((raw, event)),
-            Event::UserSession(event) => sessions.push((raw, event)),
+impl EventRows {
+    /// Those of events.
+    pub(super) fn of(events: &[RawEvent]) -> Self {
+        let mut rows = Self::default();
+        for raw in events {
+            rows.add(&raw.event, &raw.record.source);
+        }
+        rows
+    }
+
+    /// Adds an event's.
+    pub(crate) fn add(&mut self, event: &Event, source: &Source) {
+        let common = event.common();
+        match event {
+            Event::CommandExecution(event) => {
+                command(begin(&mut self.commands, common, source, 6), event);
+            }
+            Event::AgentInteraction(event) => {
+                agent(begin(&mut self.agents, common, source, 11), event);
+            }
+            Event::ProductivityMetric(event) => {
+                metric(begin(&mut self.metrics, common, source, 4), event);
+            }
+            Event::UserSession(event) => {
+                session(begin(&mut self.sessions, common, source, 9), event);
+            }
         }
     }
-    for rows in commands.chunks(ROWS_PER_STATEMENT) {
-        insert_commands(rows).execute(&mut *connection).await?;
+
+    /// Inserts them and tells how many into which table.
+    pub(super) async fn insert(&self, connection: &mut PgConnection) -> sqlx::Result<Written> {
+        let mut written = Written::new();
+        for (kind, rows, statement) in [
+            (EventKind::CommandExecution, &self.commands, COMMANDS),
+            (EventKind::AgentInteraction, &self.agents, AGENTS),
+            (EventKind::ProductivityMetric, &self.metrics, METRICS),
+            (EventKind::UserSession, &self.sessions, SESSIONS),
+        ] {
+            if rows.len() > 0 {
+                rows.send(&mut *connection, statement).await?;
+            }
+            written.insert(kind.plural().to_owned(), rows.len());
+        }
+        Ok(written)
     }
-    for rows in agents.chunks(ROWS_PER_STATEMENT) {
-        insert_agents(rows).execute(&mut *connection).await?;
-    }
-    for rows in metrics.chunks(ROWS_PER_STATEMENT) {
-        insert_metrics(rows).execute(&mut *connection).await?;
-    }
-    for rows in sessions.chunks(ROWS_PER_STATEMENT) {
-        insert_sessions(rows).execute(&mut *connection).await?;
-    }
-    let counts = [
-        (EventKind::CommandExecution, commands.len()),
-        (EventKind::AgentInteraction, agents.len()),
-        (EventKind::ProductivityMetric, metrics.len()),
-        (EventKind::UserSession, sessions.len()),
-    ];
-    Ok(counts.map(|(kind, n)| (kind.plural().to_owned(), n)).into())
 }
 
-/// Rows of one kind: where each is, and what it says.
-type Rows<'a, T> = [(&'a RawEvent, &'a T)];
-
-fn of<'a, T, U>(rows: &Rows<'a, T>, value: impl Fn(&'a T) -> U) -> Vec<U> {
-    rows.iter().map(|(_, event)| value(event)).collect()
+/// Begins a row with the columns that every kind has; so many more follow.
+fn begin<'a>(rows: &'a mut CopyRows, common: Common, source: &Source, more: i16) -> CopyRow<'a> {
+    let mut row = rows.add(COMMON + more);
+    row.put(common.event_id)
+        .put(common.organization_id)
+        .put_some(common.user_id)
+        .put_some(common.team_id)
+        .put_some(common.project_id)
+        .put(common.timestamp)
+        .put(source.log_time)
+        .put(source.partition)
+        .put(source.offset);
+    row
 }
 
-fn insert_commands(rows: &Rows<'_, CommandExecution>) -> Statement {
-    common(COMMANDS, rows)
-        .bind(of(rows, |e| e.command_name.as_str()))
-        .bind(of(rows, |e| milliseconds(e.execution_time_ms)))
-        .bind(of(rows, |e| e.status.as_str()))
-        .bind(of(rows, |e| json(&e.command_args)))
-        .bind(of(rows, |e| e.error_message.as_deref()))
-        .bind(of(rows, |e| json(&e.context)))
+fn command(mut row: CopyRow<'_>, event: &CommandExecution) {
+    row.put(event.command_name.as_str())
+        .put(milliseconds(event.execution_time_ms))
+        .put(event.status.as_str())
+        .put_some(json(&event.command_args))
+        .put_some(event.error_message.as_deref())
+        .put_some(json(&event.context));
 }
 
-fn insert_agents(rows: &Rows<'_, AgentInteraction>) -> Statement {
-    common(AGENTS, rows)
-        .bind(of(rows, |e| e.agent_name.as_str()))
-        .bind(of(rows, |e| e.interaction_type.as_str()))
-        .bind(of(rows, |e| milliseconds(e.execution_time_ms)))
-        .bind(of(rows, |e| e.status.as_str()))
-        .bind(of(rows, |e| e.input_tokens))
-        .bind(of(rows, |e| e.output_tokens))
-        .bind(of(rows, |e| e.cost_usd.map(|cost| cost.to_string())))
-        .bind(of(rows, |e| e.model.as_deref()))
-        .bind(of(rows, |e| e.command_execution_id))
-        .bind(of(rows, |e| e.error_message.as_deref()))
-        .bind(of(rows, |e| json(&e.metadata)))
+fn agent(mut row: CopyRow<'_>, event: &AgentInteraction) {
+    row.put(event.agent_name.as_str())
+        .put(event.interaction_type.as_str())
+        .put(milliseconds(event.execution_time_ms))
+        .put(event.status.as_str())
+        .put_some(event.input_tokens)
+        .put_some(event.output_tokens)
+        .put_some(event.cost_usd.map(Numeric))
+        .put_some(event.model.as_deref())
+        .put_some(event.command_execution_id)
+        .put_some(event.error_message.as_deref())
+        .put_some(json(&event.metadata));
 }
 
-fn insert_metrics(rows: &Rows<'_, ProductivityMetric>) -> Statement {
-    common(METRICS, rows)
-        .bind(of(rows, |e| e.metric_type.as_str()))
-        .bind(of(rows, |e| e.metric_value))
-        .bind(of(rows, |e| e.metric_unit.as_deref()))
-        .bind(of(rows, |e| json(&e.dimensions)))
+fn metric(mut row: CopyRow<'_>, event: &ProductivityMetric) {
+    row.put(event.metric_type.as_str())
+        .put(event.metric_value)
+        .put_some(event.metric_unit.as_deref())
+        .put_some(json(&event.dimensions));
 }
 
-fn insert_sessions(rows: &Rows<'_, UserSession>) -> Statement {
-    common(SESSIONS, rows)
-        .bind(of(rows, |e| e.session_id.as_str()))
-        .bind(of(rows, |e| e.kind.as_str()))
-        .bind(of(rows, |e| e.session_start.map(instant)))
-        .bind(of(rows, |e| e.session_end.map(instant)))
-        .bind(of(rows, |e| e.duration_minutes))
-        .bind(of(rows, |e| e.commands_executed))
-        .bind(of(rows, |e| {
-            let agents = e.agents_used.as_deref()?;
-            Some(serde_json::Value::from(agents).to_string())
-        }))
-        .bind(of(rows, |e| e.productivity_score))
-        .bind(of(rows, |e| json(&e.context)))
-}
-
-fn common<T>(sql: &'static str, rows: &Rows<'_, T>) -> Statement {
-    let raw = || rows.iter().map(|(raw, _)| *raw);
-    let commons: Vec<_> = raw().map(|raw| raw.event.common()).collect();
-    sqlx::query(sql)
-        .bind(commons.iter().map(|c| c.event_id).collect::<Vec<_>>())
-        .bind(
-            commons
-                .iter()
-                .map(|c| c.organization_id)
-                .collect::<Vec<_>>(),
-        )
-        .bind(commons.iter().map(|c| c.user_id).collect::<Vec<_>>())
-        .bind(commons.iter().map(|c| c.team_id).collect::<Vec<_>>())
-        .bind(commons.iter().map(|c| c.project_id).collect::<Vec<_>>())
-        .bind(
-            commons
-                .iter()
-                .map(|c| instant(c.timestamp))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            raw()
-                .map(|r| instant(r.source.log_time))
-                .collect::<Vec<_>>(),
-        )
-        .bind(raw().map(|r| r.source.partition).collect::<Vec<_>>())
-        .bind(raw().map(|r| r.source.offset).collect::<Vec<_>>())
-}
-
-fn instant(timestamp: Timestamp) -> DateTime<Utc> {
-    timestamp.into()
+fn session(mut row: CopyRow<'_>, event: &UserSession) {
+    row.put(event.session_id.as_str())
+        .put(event.kind.as_str())
+        .put_some(event.session_start)
+        .put_some(event.session_end)
+        .put_some(event.duration_minutes)
+        .put_some(event.commands_executed)
+        .put_some(event.agents_used.as_deref())
+        .put_some(event.productivity_score)
+        .put_some(json(&event.context));
 }
 
 /// An hour at most, which validation saw to.
@@ -200,6 +167,6 @@ fn milliseconds(time: i64) -> i32 {
     i32::try_from(time).unwrap_or(i32::MAX)
 }
 
-fn json(object: &Option<FreeObject>) -> Option<&str> {
-    object.as_ref().map(FreeObject::as_str)
+fn json(object: &Option<FreeObject>) -> Option<Json<'_>> {
+    object.as_ref().map(|object| Json(object.as_str()))
 }

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use crate::expand::RollupRow;
 
-/// Most rollups that are kept, of 0.2 to 1 kB each.
-const MOST: usize = 20_000;
+/// Most rollups that are kept, of 0.3 to 3 kB each.
+const MOST: usize = 15_000;
 
 const VERSIONS: &str = "\
     select organization_id, version from flowmeter.organization_versions \

@@ -4,7 +4,7 @@ use platform::kafka::refusals::Refusals;
 use schemas::Window;
 use sqlx::{Acquire, PgConnection};
 
-use super::{Kept, StoreError, Written, insert_events};
+use super::{EventRows, Kept, StoreError, Written, insert_events, rollups};
 use crate::{
     batch::{Deltas, RawEvent},
     expand::expand,
@@ -34,7 +34,8 @@ pub(super) async fn insert_sound<'a>(
     while let Some(part) = parts.pop() {
         let tables = expand(windows, Deltas::of(part));
         let mut savepoint = connection.begin().await?;
-        match insert_events(&mut savepoint, part, &tables, &mut Kept::default()).await {
+        let (rows, of) = (EventRows::of(part), rollups::organizations(&tables));
+        match insert_events(&mut savepoint, &rows, &tables, &of, &mut Kept::default()).await {
             Ok((rows, _)) => {
                 savepoint.commit().await?;
                 for (table, n) in rows {

@@ -1,11 +1,13 @@
 //! The tables of rollups, one per window.
 
+mod new;
+
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use platform::database::rollup_columns::{RollupColumns, SELECTED};
 use schemas::{Rollup, Window};
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row, postgres::PgRow};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{
@@ -14,6 +16,11 @@ use super::{
 };
 use crate::expand::RollupRow;
 
+/// A row, and what it is now.
+type Row<'a> = (&'a RollupRow, &'a Rollup);
+
+/// New rows of a table from which on they are worth a statement of their own.
+const WORTH_COPYING: usize = 100;
 /// Names our advisory locks apart from those of others in the same database.
 const LOCK_CLASS: i32 = 0x666c_6f77;
 /// Organizations share this many locks: the server's table of locks is limited, and a
@@ -23,19 +30,19 @@ const LOCKS: u128 = 256;
 // Taken in the order of the array, which is sorted: two instances never wait in a ring.
 const LOCK: &str = "select pg_advisory_xact_lock($1, k) from unnest($2::integer[]) as k";
 
-/// Adds rows to those that are there, which are read unless they are `kept`; gives what is
-/// there now. No two rows of a table may have the same key.
+/// Adds rows of organizations to those that are there, which are read unless they are `kept`;
+/// gives what is there now. No two rows of a table may have the same key.
 pub(super) async fn merge(
     connection: &mut PgConnection,
     tables: &[(Window, Vec<RollupRow>)],
+    organizations: &BTreeSet<Uuid>,
     kept: &mut Kept,
 ) -> Result<Sums, StoreError> {
-    let organizations = organizations(tables);
     if organizations.is_empty() {
         return Ok(Sums::new());
     }
     lock(&mut *connection, organizations.iter().copied()).await?;
-    kept.forget_changed(&mut *connection, organizations.into_iter())
+    kept.forget_changed(&mut *connection, organizations.iter().copied())
         .await?;
     // TimescaleDB's own plan node decides anew for every key which chunks to look into, which
     // takes longer than looking.
@@ -46,8 +53,8 @@ pub(super) async fn merge(
     for (window, rows) in tables {
         let mut of_window = Vec::with_capacity(rows.len());
         for rows in rows.chunks(ROWS_PER_STATEMENT) {
-            let sums = sums(&mut *connection, *window, rows, kept).await?;
-            upsert(&mut *connection, *window, rows, &sums).await?;
+            let (sums, is_new) = sums(&mut *connection, *window, rows, kept).await?;
+            write(&mut *connection, *window, rows, &sums, &is_new).await?;
             of_window.extend(sums);
         }
         all.push(of_window);
@@ -85,7 +92,34 @@ pub(crate) async fn replace(
 ) -> Result<(), StoreError> {
     for rows in rows.chunks(ROWS_PER_STATEMENT) {
         let sums: Vec<Rollup> = rows.iter().map(|row| row.rollup.clone()).collect();
-        upsert(&mut *connection, window, rows, &sums).await?;
+        upsert(
+            &mut *connection,
+            window,
+            &rows.iter().zip(&sums).collect::<Vec<_>>(),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Writes rows, which those marked as new are inserted with.
+async fn write(
+    connection: &mut PgConnection,
+    window: Window,
+    rows: &[RollupRow],
+    sums: &[Rollup],
+    is_new: &[bool],
+) -> Result<(), StoreError> {
+    let all: Vec<Row<'_>> = rows.iter().zip(sums).collect();
+    if is_new.iter().filter(|new| **new).count() < WORTH_COPYING {
+        return upsert(connection, window, &all).await;
+    }
+    let marked = all.into_iter().zip(is_new);
+    let (new, old): (Vec<_>, Vec<_>) = marked.partition(|(_, new)| **new);
+    let [new, old] = [new, old].map(|rows| column(&rows, |(row, _)| *row));
+    new::insert(&mut *connection, window, &new).await?;
+    if !old.is_empty() {
+        upsert(connection, window, &old).await?;
     }
     Ok(())
 }
@@ -117,26 +151,28 @@ impl Keys {
     }
 }
 
-/// What each row is together with what is stored.
+/// What each row is together with what is stored, and whether nothing is.
 async fn sums(
     connection: &mut PgConnection,
     window: Window,
     rows: &[RollupRow],
     kept: &mut Kept,
-) -> Result<Vec<Rollup>, StoreError> {
+) -> Result<(Vec<Rollup>, Vec<bool>), StoreError> {
     let mut unknown = Vec::new();
     let mut sums: Vec<Rollup> = Vec::with_capacity(rows.len());
+    let mut is_new = vec![false; rows.len()];
     for (index, row) in rows.iter().enumerate() {
         sums.push(if let Some(mut stored) = kept.take(window, row) {
             stored.merge(&row.rollup);
             stored
         } else {
             unknown.push(index);
+            is_new[index] = true;
             row.rollup.clone()
         });
     }
     if unknown.is_empty() {
-        return Ok(sums);
+        return Ok((sums, is_new));
     }
     // Looked up key by key in the primary key's index: with a plain join the planner, who
     // knows nothing yet of a chunk that is being filled, reads all of it each time. The
@@ -178,16 +214,16 @@ async fn sums(
         let nth = usize::try_from(n - 1).unwrap_or(usize::MAX);
         if let Some(index) = unknown.get(nth) {
             sums[*index].merge(&rollup);
+            is_new[*index] = false;
         }
     }
-    Ok(sums)
+    Ok((sums, is_new))
 }
 
 async fn upsert(
     connection: &mut PgConnection,
     window: Window,
-    rows: &[RollupRow],
-    sums: &[Rollup],
+    rows: &[Row<'_>],
 ) -> Result<(), StoreError> {
     let sql = format!(
         "insert into flowmeter.rollups_{window} ( \
@@ -227,19 +263,19 @@ async fn upsert(
             commands_executed = excluded.commands_executed, \
             updated_at = now()"
     );
-    let keys = Keys::of(rows.iter());
-    let measures: Vec<RollupColumns> = sums.iter().map(RollupColumns::of).collect();
+    let keys = Keys::of(rows.iter().map(|(row, _)| *row));
+    let measures = column(rows, |(_, sum)| RollupColumns::of(sum));
     sqlx::query(AssertSqlSafe(sql))
         .bind(keys.organizations)
         .bind(keys.scopes)
         .bind(keys.buckets)
         .bind(keys.series)
-        .bind(column(rows, |r| r.series.kind.as_str()))
-        .bind(column(rows, |r| r.series.name.as_str()))
-        .bind(column(rows, |r| r.series.model.as_deref()))
-        .bind(column(rows, |r| r.series.team_id))
-        .bind(column(rows, |r| r.series.project_id))
-        .bind(column(rows, |r| r.series.user_id))
+        .bind(column(rows, |(r, _)| r.series.kind.as_str()))
+        .bind(column(rows, |(r, _)| r.series.name.as_str()))
+        .bind(column(rows, |(r, _)| r.series.model.as_deref()))
+        .bind(column(rows, |(r, _)| r.series.team_id))
+        .bind(column(rows, |(r, _)| r.series.project_id))
+        .bind(column(rows, |(r, _)| r.series.user_id))
         .bind(column(&measures, |m| m.event_count))
         .bind(column(&measures, |m| m.success_count))
         .bind(column(&measures, |m| m.error_count))

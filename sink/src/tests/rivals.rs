@@ -15,7 +15,7 @@ use crate::{
     batch::{Batch, Item, RawEvent},
     cursors::CursorMove,
     expand::{RollupRow, expand},
-    letters::Content,
+    letters::EventRecord,
     store::{Kept, Store, StoreError},
 };
 
@@ -42,12 +42,8 @@ fn batch() -> Batch {
             offset: 0,
             log_time: now(),
         };
-        let raw = RawEvent {
-            event,
-            source,
-            content: Content::default(),
-        };
-        batch.add(Item::Event(raw), 1);
+        let record = EventRecord::at(source);
+        batch.add(Item::Event(RawEvent { event, record }), 1);
     }
     batch
 }

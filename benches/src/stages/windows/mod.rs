@@ -26,7 +26,7 @@ use crate::{
 
 /// Events that are made at once, outside of the timed part.
 const CHUNK: usize = 1_000;
-/// Events between two flushes: the sink's `SINK_BATCH_RECORDS`.
+/// Events between two flushes: a large batch of the sink's.
 const FLUSH: u64 = 20_000;
 /// For one run of a peer.
 const PATIENCE: Duration = Duration::from_secs(1_800);
