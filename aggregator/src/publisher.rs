@@ -1,6 +1,7 @@
 //! What one Kafka transaction holds: forwarded events, dead letters, sums, watermarks, and the
 //! offsets they come from.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, counter, histogram};
@@ -35,6 +36,8 @@ pub(crate) struct Publisher {
     dead_letters_topic: String,
     sums: Accumulator,
     delays: Delays,
+    /// The text of the last record's source, whose memory the next one uses.
+    source: String,
     /// Of each kind. Looking a counter up costs more than counting.
     admitted: [Counter; EventKind::ALL.len()],
     dead: usize,
@@ -60,6 +63,7 @@ impl Publisher {
             dead_letters_topic: topics.dead_letters(),
             sums: Accumulator::default(),
             delays: Delays::default(),
+            source: String::new(),
             admitted: EventKind::ALL
                 .map(|kind| counter!(names::RECORDS_ADMITTED, "kind" => kind.as_str())),
             dead: 0,
@@ -109,8 +113,10 @@ impl Publisher {
         event: &Event,
         source: Source,
     ) -> Result<(), TransactionError> {
-        let header = source.to_string();
-        let headers = sources::headers(record, &header);
+        self.source.clear();
+        // A string takes whatever is written.
+        let _ = write!(self.source, "{source}");
+        let headers = sources::headers(record, &self.source);
         let topic = &self.admitted_topic;
         self.producer
             .send(topic, record.key(), record.payload(), &headers)?;

@@ -355,6 +355,7 @@ async fn half_a_replay(
         producer
             .send_to(&of, Some(letter.partition), key, None, &headers)
             .unwrap();
+        producer.flush().unwrap();
         producer
     };
     let producer = tokio::task::spawn_blocking(begin).await.unwrap();

@@ -60,8 +60,18 @@ impl TenantDb {
             "begin isolation level repeatable read read only; \
              set local app.current_org_id = '{organization_id}'{settings}"
         );
-        let transaction = self.pool.begin_with(AssertSqlSafe(begin)).await?;
-        Ok(TenantTx { transaction })
+        let mut broken = 0;
+        loop {
+            match self.pool.begin_with(AssertSqlSafe(begin.clone())).await {
+                // Nobody asks a connection that was of use a moment ago whether it still lives,
+                // and the pool throws away one that does not.
+                Err(error) if is_broken(&error) && broken <= self.pool.size() => broken += 1,
+                begun => {
+                    let transaction = begun?;
+                    return Ok(TenantTx { transaction });
+                }
+            }
+        }
     }
 
     /// Whether the database answers.
@@ -158,6 +168,20 @@ impl TenantTx {
     /// Ends the transaction and gives its connection back, as dropping it does. Nobody waits
     /// for it: everything was read by then.
     pub fn finish(self) {}
+}
+
+/// Whether the server has ended the connection, or the way to it is cut.
+fn is_broken(error: &sqlx::Error) -> bool {
+    const ADMIN_SHUTDOWN: &str = "57P01";
+    const CRASH_SHUTDOWN: &str = "57P02";
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code();
+            matches!(code.as_deref(), Some(ADMIN_SHUTDOWN | CRASH_SHUTDOWN))
+        }
+        _ => false,
+    }
 }
 
 /// A way in which a role could get around the tenant views.

@@ -264,3 +264,26 @@ async fn a_time_range_excludes_chunks_through_the_tenant_view() {
     let scanned = plan.matches("_chunk ").count();
     assert!((1..=2).contains(&scanned), "{plan}");
 }
+
+#[tokio::test]
+async fn a_transaction_begins_on_another_connection_when_the_server_has_ended_one() {
+    let database = TestDatabase::create().await;
+    let owner = database.pool(Role::Owner).await;
+    let tenants = TenantDb::new(database.pool(Role::Api).await);
+    let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+        where datname = current_database() and usename = 'flowmeter_api'";
+    for _ in 0..3 {
+        let first = tenants.begin(Uuid::nil()).await.unwrap();
+        let second = tenants.begin(Uuid::nil()).await.unwrap();
+        first.finish();
+        second.finish();
+        let ended: i64 = sqlx::query_scalar(end).fetch_one(&owner).await.unwrap();
+        assert!(ended > 0);
+        let mut transaction = tenants.begin(Uuid::nil()).await.unwrap();
+        let one: i32 = sqlx::query_scalar("select 1")
+            .fetch_one(transaction.connection())
+            .await
+            .unwrap();
+        assert_eq!(one, 1);
+    }
+}

@@ -33,8 +33,9 @@ use super::client::{self, KafkaClientConfig};
 use super::producer::owned_headers;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// How often it is looked whether held records may go: asking takes locks of librdkafka.
-const LOOK_EVERY: usize = 64;
+/// Of so many held records it is looked at one whether they may go: asking takes locks of
+/// librdkafka.
+const LOOK_EVERY: usize = 16;
 /// Bytes held at most.
 const MAX_HELD: usize = 4 << 20;
 
@@ -191,8 +192,9 @@ impl TransactionalProducer {
             payload,
             headers: (!headers.is_empty()).then(|| owned_headers(headers.iter().copied())),
         });
-        let may_go = held.bytes() >= MAX_HELD
-            || held.len().is_multiple_of(LOOK_EVERY) && self.producer.in_flight_count() == 0;
+        // The first goes at once, and has its partition made one of the transaction meanwhile.
+        let looks = held.len() % LOOK_EVERY == 1;
+        let may_go = held.bytes() >= MAX_HELD || looks && self.producer.in_flight_count() == 0;
         if may_go {
             held.hand_over(|record| self.queue(record))?;
         }

@@ -54,7 +54,7 @@ fn rows() -> Vec<Row> {
             7 * 10_i128.pow(power) + 1,
             1 - 10_i128.pow(power),
         ] {
-            let long = "x".repeat(3_000);
+            let long = "x".repeat(10_000);
             let list = [long.as_str()];
             rows.push(row(
                 units as i64,
