@@ -47,6 +47,7 @@ pub fn work(args: &WorkerArgs) -> anyhow::Result<Run> {
         "gateway-bare" => gateway::serve(),
         "event-load" => event_load::run(&args.read_plan()?),
         "kafka-windows-bare" => kafka_windows::count(args),
+        "kafka-windows-forward" => kafka_windows::forward(args),
         "http-load" => http_load::run(&args.read_plan()?),
         other => bail!("there is no worker {other}"),
     }

@@ -73,9 +73,11 @@ fn summary(out: &mut String, section: &Section) -> std::fmt::Result {
     }
     for bound in &outcome.bounds {
         let value = bound.spread();
+        // So that a factor near one tells on which side it is.
+        let decimals = if bound.bound < 10.0 { 2 } else { 1 };
         writeln!(
             out,
-            "| {stage} | {} | {:.1} ({:.1} to {:.1}) | | {} | {} |",
+            "| {stage} | {} | {:.decimals$} ({:.decimals$} to {:.decimals$}) | | {} | {} |",
             bound.name,
             value.median,
             value.min,

@@ -12,7 +12,7 @@ use std::cell::Cell;
 use self::sides::{STREAMS, Sides};
 pub(super) use self::{
     backlog::Backlog,
-    bare::count,
+    bare::{count, forward},
     expected::{Minutes, Output},
     progress::Progress,
     sides::{aggregator, check, sink},
@@ -37,7 +37,8 @@ impl Stage for KafkaWindows {
          validates, drops duplicates, forwards each event and publishes sums by minute and finest \
          series, all in Kafka transactions. Longer windows and coarser scopes are the sink's work \
          and measured by the stage windows. Peers: a consumer with the same settings that only \
-         counts, and Kafka Streams with the aggregator's job (exactly_once_v2, state in memory \
+         counts, one that forwards every record in the same transactions and does nothing else, \
+         which is the floor of an aggregator that forwards, and Kafka Streams with the aggregator's job (exactly_once_v2, state in memory \
          with changelogs, one thread, a commit every 100 ms where ours is every 50 ms, no \
          validation but of the key, no histogram). Needs the stack. Whoever reads has one core; \
          Kafka has none of its own and takes from both."
@@ -76,8 +77,19 @@ impl Stage for KafkaWindows {
         outcome.comparisons.push(comparison(
             "consumer",
             "rdkafka, counting only".to_owned(),
-            0.5,
+            Goal::RateAtLeast(0.5),
             bare,
+        ));
+        let forward = context.alternate(
+            "kafka-windows, forwarding",
+            || sides.ours(),
+            || sides.forward(),
+        )?;
+        outcome.comparisons.push(comparison(
+            "forwarding",
+            "rdkafka, forwarding only".to_owned(),
+            Goal::None,
+            forward,
         ));
         match streams(&sides) {
             Ok((version, pairs)) => {
@@ -85,7 +97,7 @@ impl Stage for KafkaWindows {
                 outcome.versions.insert(STREAMS.to_owned(), version);
                 outcome
                     .comparisons
-                    .push(comparison(STREAMS, peer, 3.0, pairs));
+                    .push(comparison(STREAMS, peer, Goal::RateAtLeast(3.0), pairs));
             }
             // Ours has just been measured and found right.
             Err(error) => {
@@ -107,13 +119,13 @@ fn streams(sides: &Sides<'_>) -> anyhow::Result<(String, Vec<Pair>)> {
     Ok((version, pairs))
 }
 
-fn comparison(name: &str, peer: String, goal: f64, pairs: Vec<Pair>) -> Comparison {
+fn comparison(name: &str, peer: String, goal: Goal, pairs: Vec<Pair>) -> Comparison {
     Comparison {
         name: name.to_owned(),
         ours: "flowmeter aggregator".to_owned(),
         peer,
         unit: "events".to_owned(),
-        goal: Goal::RateAtLeast(goal),
+        goal,
         pairs,
         commands: vec!["bench --only kafka-windows".to_owned()],
     }

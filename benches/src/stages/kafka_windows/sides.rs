@@ -125,9 +125,21 @@ impl Sides<'_> {
     }
 
     pub(super) fn bare(&self) -> anyhow::Result<Run> {
+        self.consumer("kafka-windows-bare")
+    }
+
+    pub(super) fn forward(&self) -> anyhow::Result<Run> {
+        let admitted = self.backlog.topics().admitted();
+        let output = Output::begin(&admitted, &self.backlog.topics().rollups())?;
+        let run = self.consumer("kafka-windows-forward")?;
+        check_forwarded(&output, self.events)?;
+        Ok(run)
+    }
+
+    fn consumer(&self, worker: &str) -> anyhow::Result<Run> {
         let mut command = pinned(&self.context.cores.server, &std::env::current_exe()?);
         command
-            .args(["worker", "kafka-windows-bare"])
+            .args(["worker", worker])
             .arg(format!("--events={}", self.events))
             .env("KAFKA_TOPIC_PREFIX", self.backlog.name(""))
             .env("KAFKA_GROUP_PREFIX", self.fresh("bare"));
