@@ -33,10 +33,12 @@ impl CopyRows {
 
     /// Begins a row of so many columns, each of which must be put.
     pub(super) fn add(&mut self, columns: i16) -> CopyRow<'_> {
-        if self.open.capacity() - self.open.len() < ROOM {
+        if self.open.is_empty() || self.open.len() > PIECE - ROOM {
             let next = Vec::with_capacity(PIECE);
-            let full = std::mem::replace(&mut self.open, next);
+            let mut full = std::mem::replace(&mut self.open, next);
             if !full.is_empty() {
+                // A large row may have doubled it.
+                full.shrink_to_fit();
                 self.full.push(full);
             }
         }
