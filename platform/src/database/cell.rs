@@ -7,7 +7,7 @@ use sqlx::{Row, ValueRef, postgres::PgRow};
 use super::numeric;
 
 /// From 1970, where ours begin, to 2000, where the database's instants do, in microseconds.
-const EPOCH: i64 = 946_684_800_000_000;
+pub const EPOCH: i64 = 946_684_800_000_000;
 
 /// Decimals of sums of values, as of cost.
 const DECIMALS: i16 = Usd::SCALE as i16;

@@ -221,13 +221,13 @@ impl TransactionalProducer {
                     let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
                     let since = full_since.get_or_insert_with(Instant::now);
                     if !full || since.elapsed() >= self.timeout {
-                        let refused = send_error(&error);
-                        self.producer.context().failure().get_or_insert(error);
-                        return Err(if full {
-                            TransactionError::RetriesExhausted(refused.to_string())
+                        let failed = if full {
+                            TransactionError::RetriesExhausted(error.to_string())
                         } else {
-                            refused
-                        });
+                            send_error(&error)
+                        };
+                        self.producer.context().failure().get_or_insert(error);
+                        return Err(failed);
                     }
                     record = returned;
                     std::thread::sleep(Duration::from_millis(1));

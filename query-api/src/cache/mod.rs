@@ -191,12 +191,7 @@ impl AppState {
                 stamp,
             };
             if let Some(etag) = conditional::known(headers, || key.etag()) {
-                return Ok(respond(
-                    kind,
-                    Outcome::NotModified,
-                    etag,
-                    Response::default(),
-                ));
+                return Ok(not_modified(kind, etag));
             }
             if kept {
                 let form = conditional::form(headers);
@@ -206,12 +201,7 @@ impl AppState {
         }
         let (_, entry) = self.compute(asked, read).await?;
         if let Some(etag) = conditional::known(headers, || entry.etag.clone()) {
-            return Ok(respond(
-                kind,
-                Outcome::NotModified,
-                etag,
-                Response::default(),
-            ));
+            return Ok(not_modified(kind, etag));
         }
         Ok(told(kind, Outcome::Bypass, &entry, began))
     }
@@ -333,6 +323,13 @@ fn told(kind: &'static str, outcome: Outcome, entry: &Entry, began: Instant) -> 
     respond(kind, outcome, entry.etag.clone(), response)
 }
 
+/// When the client has the answer.
+fn not_modified(kind: &'static str, etag: HeaderValue) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    respond(kind, Outcome::NotModified, etag, response)
+}
+
 /// An answer, or 304 when the client has it, with what either says.
 fn respond(
     kind: &'static str,
@@ -342,9 +339,6 @@ fn respond(
 ) -> Response {
     metrics::counter!(names::CACHE_ANSWERS, "query" => kind, "outcome" => outcome.as_str())
         .increment(1);
-    if outcome == Outcome::NotModified {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    }
     let headers = response.headers_mut();
     headers.insert(header::ETAG, etag);
     // Whoever keeps it asks again each time, which is cheap.

@@ -63,7 +63,7 @@ pub(in crate::stages) fn forward(args: &WorkerArgs) -> anyhow::Result<Run> {
         producer.send(&to, record.key(), record.payload(), &headers)?;
         next.insert(record.partition(), record.offset() + 1);
         count += 1;
-        let looks = count % LOOK_EVERY == 0 || count == args.events;
+        let looks = count % LOOK_EVERY == 0;
         let is_due = looks && since.is_some_and(|since| since.elapsed() >= FLUSH);
         if is_due || count == args.events {
             let mut offsets = TopicPartitionList::new();

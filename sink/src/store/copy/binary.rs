@@ -1,10 +1,9 @@
 //! Values in PostgreSQL's binary form: what each type's receiving function reads.
 
+use platform::database::cell::EPOCH;
 use schemas::{Timestamp, Usd};
 use uuid::Uuid;
 
-/// 2000-01-01T00:00:00Z in microseconds since 1970, from where PostgreSQL counts.
-const EPOCH: i64 = 946_684_800_000_000;
 /// Of `text`, in the system catalog of every server.
 const TEXT: i32 = 25;
 /// A digit of `numeric` is below it.
