@@ -43,7 +43,7 @@ pub(crate) struct Publisher {
     dead: usize,
     /// When it was opened.
     since: Option<Instant>,
-    /// When the last one ended, and how long it took.
+    /// When the last one ended, and how long they take.
     last_commit: Option<(Instant, Duration)>,
 }
 
@@ -96,14 +96,20 @@ impl Publisher {
         })
     }
 
-    /// How long more records may be waited for: since the last commit, twice as long as it took,
-    /// so that a third of the time at most goes to commits, and never longer than the flush
-    /// interval.
+    /// How long more records may be waited for: since the last commit, twice as long as commits
+    /// take, so that about a third of the time at most goes to them, and never longer than the
+    /// flush interval.
     pub(crate) fn until_due(&self, now: Instant) -> Duration {
-        self.last_commit.map_or(Duration::ZERO, |(ended, took)| {
-            let wait = self.flush_interval.min(took * 2);
+        self.last_commit.map_or(Duration::ZERO, |(ended, usual)| {
+            let wait = self.flush_interval.min(usual * 2);
             wait.saturating_sub(now.saturating_duration_since(ended))
         })
+    }
+
+    /// Puts forwarded records on their way while nothing more is to be read, so that the commit
+    /// need not wait for them.
+    pub(crate) fn send_off(&self) -> Result<(), TransactionError> {
+        self.producer.send_off()
     }
 
     /// Counts an event and forwards its record.
@@ -181,12 +187,16 @@ impl Publisher {
         }
         self.producer.commit(&offsets(positions)?, group)?;
         self.since = None;
-        self.last_commit = Some((Instant::now(), began.elapsed()));
+        let took = began.elapsed();
+        let usual = self
+            .last_commit
+            .map_or(took, |(_, usual)| smoothed(usual, took));
+        self.last_commit = Some((Instant::now(), usual));
         self.delays.arrived(names::ROLLUP_DELAY);
         counter!(names::AGGREGATOR_DELTAS).increment(deltas as u64);
-        histogram!(names::AGGREGATOR_FLUSH_DURATION).record(began.elapsed());
+        histogram!(names::AGGREGATOR_FLUSH_DURATION).record(took);
         let dead_letters = std::mem::take(&mut self.dead);
-        debug!(deltas, dead_letters, elapsed = ?began.elapsed(), "flushed");
+        debug!(deltas, dead_letters, elapsed = ?took, "flushed");
         Ok(())
     }
 
@@ -223,6 +233,12 @@ impl Publisher {
     }
 }
 
+/// The mean of durations that forgets, with the weight that TCP gives to a new round trip (RFC
+/// 6298): one that took long must not make the next ones wait.
+fn smoothed(usual: Duration, took: Duration) -> Duration {
+    (usual * 7 + took) / 8
+}
+
 fn offsets(positions: Vec<Position>) -> Result<TopicPartitionList, SessionError> {
     let mut offsets = TopicPartitionList::with_capacity(positions.len());
     for position in positions {
@@ -238,4 +254,23 @@ fn offsets(positions: Vec<Position>) -> Result<TopicPartitionList, SessionError>
         added.set_metadata(note);
     }
     Ok(offsets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_long_commit_is_soon_forgotten() {
+        let of = |millis: &[u64]| {
+            let mut took = millis.iter().copied().map(Duration::from_millis);
+            let first = took.next().unwrap();
+            took.fold(first, smoothed).as_millis()
+        };
+        assert_eq!(of(&[8, 8, 8]), 8);
+        assert_eq!(of(&[8, 48]), 13);
+        assert_eq!(of(&[8, 48, 8, 8, 8, 8, 8, 8, 8, 8]), 9);
+        // What lasts is believed.
+        assert_eq!(of(&[[8].as_slice(), &[48; 30]].concat()), 47);
+    }
 }

@@ -140,18 +140,17 @@ impl Session {
     }
 }
 
-impl Open<'_> {
+impl<'a> Open<'a> {
     fn read_until(&mut self, shutdown: &Shutdown) -> Result<(), SessionError> {
         // Read once a record: reading it takes long enough to show.
         let mut now = Instant::now();
         while !shutdown.is_triggered() {
-            let patience = if self.publisher.is_open() {
-                self.publisher.until_due(now)
-            } else {
-                IDLE_POLL
-            };
+            let mut polled = self.consumer.poll(Duration::ZERO)?;
+            if matches!(polled, Polled::Idle) {
+                polled = self.wait(now)?;
+            }
             let mut idle = false;
-            match self.consumer.poll(patience)? {
+            match polled {
                 Polled::Record(record) => self.read(&record)?,
                 Polled::Assigned(partitions) => self.begin(&partitions)?,
                 Polled::Revoked(partitions) => {
@@ -174,6 +173,15 @@ impl Open<'_> {
             }
         }
         self.flush()
+    }
+
+    /// Waits for more to read, as long as the open transaction may.
+    fn wait(&self, now: Instant) -> Result<Polled<'a>, SessionError> {
+        if !self.publisher.is_open() {
+            return Ok(self.consumer.poll(IDLE_POLL)?);
+        }
+        self.publisher.send_off()?;
+        Ok(self.consumer.poll(self.publisher.until_due(now))?)
     }
 
     /// Goes on where the group's last commit ended, after reading again what tells whether

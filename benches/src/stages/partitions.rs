@@ -32,7 +32,7 @@ impl Stage for Partitions {
     }
 
     fn run(&mut self, context: &Context) -> anyhow::Result<Outcome> {
-        let events = context.choose(500_000, 2_000_000);
+        let events = context.choose(500_000, 1_000_000);
         let expected = Minutes::of(&context.options, events);
         let mut rounds = Vec::new();
         for number in 0..=context.options.pairs {

@@ -201,6 +201,19 @@ impl TransactionalProducer {
         Ok(())
     }
 
+    /// Puts what is held on its way, unless records before it still are: for when nothing
+    /// follows at the moment.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
+    pub fn send_off(&self) -> Result<(), TransactionError> {
+        let mut held = self.held();
+        if held.len() > 0 && self.producer.in_flight_count() == 0 {
+            held.hand_over(|record| self.queue(record))?;
+        }
+        Ok(())
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

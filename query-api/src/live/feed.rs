@@ -25,8 +25,13 @@ use super::{
 };
 use crate::aggregated::row::AggregatedRow;
 
-/// The least time between two deltas.
-const PAUSE: Duration = Duration::from_millis(25);
+/// The least time between two deltas, for each client that is told: 40,000 messages a second.
+const PAUSE_OF_CLIENT: Duration = Duration::from_micros(25);
+/// What it is at the least, however few they are, so that deltas of several transactions are told
+/// as one.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+/// A snapshot that is younger is told again.
+const SNAPSHOT_KEPT: Duration = Duration::from_millis(25);
 
 /// A snapshot or a delta, encoded.
 #[derive(Debug)]
@@ -113,7 +118,7 @@ impl Feed {
     /// share one.
     pub(crate) fn snapshot(&self) -> Arc<Frame> {
         let mut kept = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.0.elapsed() >= PAUSE {
+        if kept.0.elapsed() >= SNAPSHOT_KEPT {
             *kept = (Instant::now(), Arc::new(self.inner.frame(None)));
         }
         kept.1.clone()
@@ -154,6 +159,13 @@ impl Feed {
     }
 }
 
+/// After a delta that was told to so many clients: each message costs, and few clients
+/// can have theirs at once.
+fn pause(clients: usize) -> Duration {
+    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+    PAUSE_OF_CLIENT.saturating_mul(clients).max(SHORTEST_PAUSE)
+}
+
 impl Drop for Feed {
     fn drop(&mut self) {
         self.task.abort();
@@ -162,7 +174,7 @@ impl Drop for Feed {
 }
 
 impl Inner {
-    /// Tells changes as they come, not more often than every [`PAUSE`].
+    /// Tells changes as they come, with a [`pause`] after each.
     async fn run(self: Arc<Self>, latest: watch::Sender<Arc<Frame>>) {
         let mut changed = self.tenant.changed.subscribe();
         let mut watermark = self.world.watermark();
@@ -172,7 +184,7 @@ impl Inner {
             if frame.is_news(told) {
                 frame.oldest = self.tenant.state().take_oldest_untold(self.view);
                 latest.send_replace(Arc::new(frame));
-                sleep(PAUSE).await;
+                sleep(pause(latest.receiver_count())).await;
             }
             // Neither sender ends before this task does.
             let _ = tokio::select! {
@@ -235,5 +247,19 @@ impl Inner {
             text: message.json().into(),
             oldest: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_clients_are_told_at_once_and_many_less_often() {
+        let of = |clients| pause(clients).as_micros();
+        assert_eq!(
+            [0, 1, 200, 1_000, 4_000].map(of),
+            [5_000, 5_000, 5_000, 25_000, 100_000]
+        );
     }
 }

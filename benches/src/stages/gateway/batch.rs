@@ -32,7 +32,7 @@ impl Stage for GatewayBatch {
     fn run(&mut self, context: &Context) -> anyhow::Result<Outcome> {
         let runtime = tokio::runtime::Runtime::new()?;
         let ours = runtime.block_on(Ours::start(context))?;
-        let plan = ours.plan(context, EVENTS, CONNECTIONS, context.choose(10.0, 30.0))?;
+        let plan = ours.plan(context, EVENTS, CONNECTIONS, context.choose(10.0, 20.0))?;
         let mut outcome = Outcome::default();
         outcome.notes.push(
             "Checked after every run of either side: its topic got as many records as events \

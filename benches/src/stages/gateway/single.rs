@@ -5,8 +5,8 @@ use crate::harness::{
     Bound, Comparison, Context, Goal, Outcome, Run, Stage, event_load::Plan, statistics::Spread,
 };
 
-/// An answer waits for the linger of the Kafka client (5 ms) and the broker, so it takes so many
-/// requests at a time to keep a core busy.
+/// An answer waits for the burst before its own and for the broker, so it takes so many requests
+/// at a time to keep a core busy.
 const CONNECTIONS: usize = 256;
 
 /// The row.
@@ -29,7 +29,7 @@ impl Stage for Gateway {
         let runtime = tokio::runtime::Runtime::new()?;
         let ours = runtime.block_on(Ours::start(context))?;
         let bare = bare::start(context, &ours.installation)?;
-        let plan = ours.plan(context, 1, CONNECTIONS, context.choose(10.0, 30.0))?;
+        let plan = ours.plan(context, 1, CONNECTIONS, context.choose(10.0, 20.0))?;
         let of_bare = Plan {
             address: bare.address().to_owned(),
             ..plan.clone()

@@ -35,7 +35,7 @@ impl Stage for Latency {
          events a second in batches of 10, each with one that is looked for; everything in one \
          process (serve), with defaults. Against 1,000 records a second through Kafka alone, \
          from the producer's queue to a consumer's hand, with the producer that the gateway has \
-         (acks=all, idempotent, linger 5 ms). Both in an open loop: each is sent when it is due."
+         (acks=all, idempotent, linger 1 ms). Both in an open loop: each is sent when it is due."
     }
 
     fn run(&mut self, context: &Context) -> anyhow::Result<Outcome> {
@@ -44,7 +44,7 @@ impl Stage for Latency {
         let topic = runtime.block_on(installation.topic("echo", 1));
         let mut service = installation.start(context, None, "serve", &[])?;
         service.until_ready()?;
-        let seconds = context.choose(15, 60);
+        let seconds = context.choose(15, 30);
         let pairs = context.alternate(
             "latency",
             || ours(context, &installation, &service, seconds),

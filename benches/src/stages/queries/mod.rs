@@ -45,7 +45,7 @@ impl Stage for Queries {
             .build()?;
         let year = runtime.block_on(Year::load(context))?;
         let queries = mix::mix();
-        let (requests, seconds) = (plain(&queries), context.choose(10.0, 30.0));
+        let (requests, seconds) = (plain(&queries), context.choose(10.0, 15.0));
         let mut outcome = Outcome::default();
         let server = year.serve(context, false)?;
         let rows = runtime.block_on(check(&year, &server, &queries))?;

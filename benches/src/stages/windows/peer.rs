@@ -32,13 +32,13 @@ pub(super) const PEERS: [Peer; 3] = [
         name: "bytewax",
         goal: 10.0,
         short: 100_000,
-        full: 1_000_000,
+        full: 500_000,
     },
     Peer {
         name: "pathway",
         goal: 10.0,
         short: 100_000,
-        full: 1_000_000,
+        full: 500_000,
     },
 ];
 
