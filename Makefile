@@ -20,7 +20,7 @@ unit: ## the tests that need no stack
 bench: ## the stages side by side with what they are measured against (BENCH_ARGS): bench-results/bench-report.md
 	@scripts/bench $(BENCH_ARGS)
 
-bench-full: ## the same at length, with 10 million events
+bench-full: ## the same at length, with up to 10 million events: an hour and a half
 	@scripts/bench --full $(BENCH_ARGS)
 
 bench-stages: ## what an event costs in each pure stage, by criterion

@@ -29,7 +29,7 @@ struct Args {
     /// List the stages and end
     #[arg(long)]
     list: bool,
-    /// The full form: longer runs, 10 million events where a workload has events
+    /// The full form: longer runs, and up to 10 million events: an hour and a half
     #[arg(long)]
     full: bool,
     /// Seed of the workloads

@@ -69,7 +69,7 @@ fn main() {
         rollups_of_event: args.rollups_of_event,
     };
     println!("\n{costs:?}\n");
-    println!("| sinks on one database | events a second, batches of 1,000 | of 20,000 |");
+    println!("| sinks on one database | events a second, batches of 1,000 | of 40,000 |");
     println!("|---|---|---|");
     for sinks in [1, 2, 4, 8] {
         let of = |size, batches| {
@@ -79,7 +79,7 @@ fn main() {
         println!(
             "| {sinks} | {:.0} | {:.0} |",
             of(1_000, 200),
-            of(20_000, 20)
+            of(40_000, 10)
         );
     }
 }

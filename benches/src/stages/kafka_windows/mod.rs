@@ -7,8 +7,6 @@ mod expected;
 mod progress;
 mod sides;
 
-use std::cell::Cell;
-
 use self::sides::{STREAMS, Sides};
 pub(super) use self::{
     backlog::Backlog,
@@ -18,9 +16,6 @@ pub(super) use self::{
     sides::{aggregator, check, sink},
 };
 use crate::harness::{Comparison, Context, Goal, Outcome, Pair, Stage, peers};
-
-/// The product's default.
-const PARTITIONS: i32 = 4;
 
 /// The row.
 #[derive(Debug)]
@@ -38,26 +33,15 @@ impl Stage for KafkaWindows {
          series, all in Kafka transactions. Longer windows and coarser scopes are the sink's work \
          and measured by the stage windows. Peers: a consumer with the same settings that only \
          counts, one that forwards every record in the same transactions and does nothing else, \
-         which is the floor of an aggregator that forwards, and Kafka Streams with the aggregator's job (exactly_once_v2, state in memory \
-         with changelogs, one thread, a commit every 100 ms where ours is every 50 ms, no \
-         validation but of the key, no histogram). Needs the stack. Whoever reads has one core; \
+         which is the floor of an aggregator that forwards, and Kafka Streams with the \
+         aggregator's job (exactly_once_v2, state in memory with changelogs, one thread, a commit \
+         every 100 ms where ours is every 50 ms, no validation but of the key, no histogram). Needs the stack. Whoever reads has one core; \
          Kafka has none of its own and takes from both."
     }
 
     fn run(&mut self, context: &Context) -> anyhow::Result<Outcome> {
-        let events = context.choose(1_000_000, 10_000_000);
-        let backlog = Backlog::empty(PARTITIONS)?;
-        context.say(format!("kafka-windows: {events} events are put into Kafka"));
-        backlog.fill(context, events)?;
-        let expected = Minutes::of(&context.options, events);
-        let sides = Sides {
-            context,
-            backlog: &backlog,
-            expected: &expected,
-            events,
-            partitions: PARTITIONS,
-            runs: Cell::new(0),
-        };
+        // What runs write stays in Kafka until the last has ended: a disk holds no more of it.
+        let sides = Sides::of(context, context.choose(1_000_000, 4_000_000))?;
         let mut outcome = Outcome::default();
         outcome.notes.push(
             "The clock of the aggregator and of Kafka Streams starts with the first offsets that \
@@ -91,7 +75,8 @@ impl Stage for KafkaWindows {
             Goal::None,
             forward,
         ));
-        match streams(&sides) {
+        drop(sides);
+        match streams(context) {
             Ok((version, pairs)) => {
                 let peer = format!("Kafka Streams {version}");
                 outcome.versions.insert(STREAMS.to_owned(), version);
@@ -109,13 +94,13 @@ impl Stage for KafkaWindows {
     }
 }
 
-fn streams(sides: &Sides<'_>) -> anyhow::Result<(String, Vec<Pair>)> {
-    let version = peers::version(sides.context, STREAMS)?;
+/// Reads each backlog twice and takes three times as long as ours, so it gets a smaller one.
+fn streams(context: &Context) -> anyhow::Result<(String, Vec<Pair>)> {
+    let version = peers::version(context, STREAMS)?;
+    let sides = Sides::of(context, context.choose(1_000_000, 2_000_000))?;
     sides.prepare_streams()?;
     let name = format!("kafka-windows, {STREAMS}");
-    let pairs = sides
-        .context
-        .alternate(&name, || sides.ours(), || sides.streams())?;
+    let pairs = context.alternate(&name, || sides.ours(), || sides.streams())?;
     Ok((version, pairs))
 }
 

@@ -16,6 +16,8 @@ use crate::harness::{
     peers, pinned,
 };
 
+/// The product's default.
+const PARTITIONS: i32 = 4;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// As `scripts/bench-peers` names it.
 pub(super) const STREAMS: &str = "kafka-streams";
@@ -97,16 +99,29 @@ fn check_forwarded(output: &Output, events: u64) -> anyhow::Result<()> {
 
 /// The sides of this stage over one backlog.
 pub(super) struct Sides<'a> {
-    pub(super) context: &'a Context,
-    pub(super) backlog: &'a Backlog,
-    pub(super) expected: &'a Minutes,
-    pub(super) events: u64,
-    pub(super) partitions: i32,
+    context: &'a Context,
+    backlog: Backlog,
+    expected: Minutes,
+    events: u64,
     /// Every run reads from the beginning, in a group that was not there before.
-    pub(super) runs: Cell<u32>,
+    runs: Cell<u32>,
 }
 
-impl Sides<'_> {
+impl<'a> Sides<'a> {
+    /// Fills a backlog.
+    pub(super) fn of(context: &'a Context, events: u64) -> anyhow::Result<Self> {
+        let backlog = Backlog::empty(PARTITIONS)?;
+        context.say(format!("kafka-windows: {events} events are put into Kafka"));
+        backlog.fill(context, events)?;
+        Ok(Self {
+            context,
+            backlog,
+            expected: Minutes::of(&context.options, events),
+            events,
+            runs: Cell::new(0),
+        })
+    }
+
     fn fresh(&self, side: &str) -> String {
         self.runs.set(self.runs.get() + 1);
         self.backlog.name(&format!("{side}-{}", self.runs.get()))
@@ -117,10 +132,10 @@ impl Sides<'_> {
         let output = Output::begin(&topics.admitted(), &topics.rollups())?;
         let group = self.fresh("aggregator");
         let progress = Progress::of(&self.backlog.input(), &format!("{group}-aggregator"))?;
-        let mut instances = [aggregator(self.context, self.backlog, &group, 1)?];
+        let mut instances = [aggregator(self.context, &self.backlog, &group, 1)?];
         let run = progress.measure(&mut instances)?;
         instances.into_iter().try_for_each(Instance::stop)?;
-        check(&output, self.expected, self.events)?;
+        check(&output, &self.expected, self.events)?;
         Ok(run)
     }
 
@@ -149,7 +164,7 @@ impl Sides<'_> {
     /// Makes the topics that Kafka Streams writes.
     pub(super) fn prepare_streams(&self) -> anyhow::Result<()> {
         for name in ["admitted", "sums", "warm-admitted", "warm-sums"] {
-            self.backlog.create(&streams_topic(name), self.partitions)?;
+            self.backlog.create(&streams_topic(name), PARTITIONS)?;
         }
         Ok(())
     }

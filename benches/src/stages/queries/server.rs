@@ -19,11 +19,11 @@ impl Year {
     /// Generates one.
     pub(super) async fn load(context: &Context) -> anyhow::Result<Self> {
         let installation = Installation::new().await?;
-        let (users, days) = context.choose(("100", "60"), ("500", "365"));
+        let (users, days) = context.choose(("100", "60"), ("200", "365"));
         context.say(format!(
             "queries: {days} days of {users} users are generated"
         ));
-        let raw_days = context.choose("30", "90");
+        let raw_days = context.choose("30", "60");
         installation.run(
             "year",
             &[
