@@ -43,6 +43,11 @@ impl Deltas {
     fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// Takes all out and keeps the memory for the next ones.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (SumKey, Rollup)> {
+        self.0.drain()
+    }
 }
 
 impl IntoIterator for Deltas {

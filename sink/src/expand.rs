@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use schemas::{
     Rollup, Timestamp, Window,
     rollup::{Scope, Series, SumKey},
 };
 use uuid::Uuid;
+
+use self::catalog::{Catalog, Number, Order};
+
+mod catalog;
 
 /// What is to be added to one row of a window's table.
 #[derive(Debug, Clone)]
@@ -21,13 +24,6 @@ pub(crate) struct RollupRow {
 }
 
 impl RollupRow {
-    /// In the order of [`RollupRow::key`], as whole numbers, which compare faster than bytes.
-    fn sort_key(&self) -> (u128, Scope, Timestamp, u128) {
-        let (organization_id, scope, bucket_start, series_id) = self.key();
-        let [organization_id, series_id] = [organization_id, series_id].map(|id| id.as_u128());
-        (organization_id, scope, bucket_start, series_id)
-    }
-
     /// The primary key.
     pub(crate) fn key(&self) -> (Uuid, Scope, Timestamp, Uuid) {
         (
@@ -39,12 +35,21 @@ impl RollupRow {
     }
 }
 
+/// A row whose series is told by its number.
+#[derive(Debug)]
+struct Line {
+    series: Number,
+    bucket_start: Timestamp,
+    rollup: Rollup,
+}
+
 /// The rows of each window that sums of deltas, by organization, minute and finest series,
 /// are to be added to. Windows must be sorted, shortest first. No two rows of a window
 /// have the same key, and they are sorted by it.
 ///
 /// A longer window is added up from the rows of the shorter, and a coarser scope from the
-/// finer one's, so that each step has fewer rows to go through than the one before.
+/// finer one's, so that each step has fewer rows to go through than the one before. Lines are
+/// kept in the order of series and bucket, so that those of one longer bucket are neighbours.
 pub(crate) fn expand(
     windows: &[Window],
     deltas: impl IntoIterator<Item = (SumKey, Rollup)>,
@@ -52,88 +57,119 @@ pub(crate) fn expand(
     let Some(&shortest) = windows.first() else {
         return Vec::new();
     };
-    let mut ids = SeriesIds::default();
-    let finest = deltas
-        .into_iter()
-        .map(|((organization_id, minute, series), rollup)| {
-            let (series, series_id) = ids.of(series);
-            RollupRow {
-                organization_id,
-                scope: Scope::User,
-                bucket_start: minute,
-                series_id,
-                series,
-                rollup,
-            }
-        });
-    let user = regroup(finest.collect(), shortest);
-    let team = regroup(ids.coarser(&user, Scope::Team), shortest);
-    let organization = regroup(ids.coarser(&team, Scope::Organization), shortest);
-    // In the order of `Scope::ALL`.
-    let mut rows = [organization, team, user];
+    let mut catalog = Catalog::default();
+    let user = finest(&mut catalog, shortest, deltas);
+    let team = coarser(&mut catalog, &user, Scope::Team);
+    let organization = coarser(&mut catalog, &team, Scope::Organization);
+    let mut scopes = [user, team, organization];
+    let order = catalog.order();
     let mut tables = Vec::with_capacity(windows.len());
-    for &window in windows {
-        if window != shortest {
-            for rows in &mut rows {
-                *rows = regroup(std::mem::take(rows), window);
-            }
-        }
-        let mut all: Vec<RollupRow> = if Some(&window) == windows.last() {
-            rows.iter_mut().flat_map(std::mem::take).collect()
-        } else {
-            rows.iter().flatten().cloned().collect()
-        };
-        // Rows are large, so their keys are sorted and then each row is moved once.
-        all.sort_by_cached_key(RollupRow::sort_key);
-        tables.push((window, all));
+    let mut rest = windows.iter();
+    let mut window = rest.next();
+    while let Some(&of) = window {
+        window = rest.next();
+        let longer = scopes.each_ref().map(|lines| {
+            window.map_or_else(Vec::new, |window| {
+                add_up(lines.iter().map(|line| {
+                    let start = window.start(line.bucket_start);
+                    (line.series, start, &line.rollup)
+                }))
+            })
+        });
+        let lines = std::mem::replace(&mut scopes, longer);
+        tables.push((of, rows(&catalog, &order, lines)));
     }
     tables
 }
 
-/// Adds up rows of a scope that are one in `window`.
-fn regroup(rows: Vec<RollupRow>, window: Window) -> Vec<RollupRow> {
-    let mut places = HashMap::with_capacity(rows.len());
-    let mut sums: Vec<RollupRow> = Vec::with_capacity(rows.len());
-    for mut row in rows {
-        row.bucket_start = window.start(row.bucket_start);
-        let place = *places.entry(row.key()).or_insert(sums.len());
-        match sums.get_mut(place) {
-            Some(sum) => sum.rollup.merge(&row.rollup),
-            None => sums.push(row),
-        }
+/// The lines of all scopes as sorted rows. Lines are large, so their keys are sorted and then
+/// each line is moved once.
+fn rows(catalog: &Catalog, order: &Order, mut scopes: [Vec<Line>; 3]) -> Vec<RollupRow> {
+    let mut places = Vec::with_capacity(scopes.iter().map(Vec::len).sum());
+    for (scope, lines) in scopes.iter().enumerate() {
+        let of = |(place, line): (usize, &Line)| {
+            (order.key(line.series, line.bucket_start), scope, place)
+        };
+        places.extend(lines.iter().enumerate().map(of));
     }
-    sums
+    places.sort_unstable();
+    let row = |(_, scope, place): (_, usize, usize)| {
+        let line = &mut scopes[scope][place];
+        let rollup = std::mem::take(&mut line.rollup);
+        catalog.row(line.series, line.bucket_start, rollup)
+    };
+    places.into_iter().map(row).collect()
 }
 
-/// Series and their ids. An id is a hash of all parts of its series, so each is made once.
-#[derive(Default)]
-struct SeriesIds(HashMap<Arc<Series>, Uuid>);
-
-impl SeriesIds {
-    fn of(&mut self, series: Series) -> (Arc<Series>, Uuid) {
-        if let Some((known, id)) = self.0.get_key_value(&series) {
-            return (Arc::clone(known), *id);
+/// The deltas as lines of the shortest window.
+fn finest(
+    catalog: &mut Catalog,
+    shortest: Window,
+    deltas: impl IntoIterator<Item = (SumKey, Rollup)>,
+) -> Vec<Line> {
+    let deltas = deltas.into_iter();
+    let mut rollups = Vec::with_capacity(deltas.size_hint().0);
+    let mut keys = Vec::with_capacity(deltas.size_hint().0);
+    for ((organization_id, minute, series), rollup) in deltas {
+        let series = catalog.number(organization_id, Scope::User, series);
+        keys.push((series, shortest.start(minute), rollups.len()));
+        rollups.push(rollup);
+    }
+    keys.sort_unstable();
+    let mut lines: Vec<Line> = Vec::with_capacity(keys.len());
+    for (series, bucket_start, place) in keys {
+        let rollup = std::mem::take(&mut rollups[place]);
+        match last_of(&mut lines, series, bucket_start) {
+            Some(sum) => sum.merge(&rollup),
+            None => lines.push(Line {
+                series,
+                bucket_start,
+                rollup,
+            }),
         }
-        let (id, series) = (series.id(), Arc::new(series));
-        self.0.insert(Arc::clone(&series), id);
-        (series, id)
     }
+    lines
+}
 
-    /// The rows as those of `scope`, which is coarser than theirs; not added up.
-    fn coarser(&mut self, rows: &[RollupRow], scope: Scope) -> Vec<RollupRow> {
-        let mut known: HashMap<Uuid, (Arc<Series>, Uuid)> = HashMap::new();
-        let rows = rows.iter().map(|row| {
-            let coarser = known.entry(row.series_id);
-            let (series, series_id) = coarser.or_insert_with(|| self.of(row.series.within(scope)));
-            RollupRow {
-                scope,
-                series_id: *series_id,
-                series: Arc::clone(series),
-                ..row.clone()
-            }
-        });
-        rows.collect()
+/// The lines of a coarser scope.
+fn coarser(catalog: &mut Catalog, lines: &[Line], scope: Scope) -> Vec<Line> {
+    let mut keys: Vec<(Number, Timestamp, usize)> = Vec::with_capacity(lines.len());
+    // Lines of one series are neighbours.
+    let mut last = None;
+    for (place, line) in lines.iter().enumerate() {
+        let number = match last {
+            Some((finer, number)) if finer == line.series => number,
+            _ => catalog.coarser(line.series, scope),
+        };
+        last = Some((line.series, number));
+        keys.push((number, line.bucket_start, place));
     }
+    keys.sort_unstable();
+    let parts = keys.iter();
+    add_up(parts.map(|&(series, start, place)| (series, start, &lines[place].rollup)))
+}
+
+/// Neighbours of the same series and bucket become one line.
+fn add_up<'a>(parts: impl Iterator<Item = (Number, Timestamp, &'a Rollup)>) -> Vec<Line> {
+    let mut lines = Vec::with_capacity(parts.size_hint().0);
+    for (series, bucket_start, rollup) in parts {
+        match last_of(&mut lines, series, bucket_start) {
+            Some(sum) => sum.merge(rollup),
+            None => lines.push(Line {
+                series,
+                bucket_start,
+                rollup: rollup.clone(),
+            }),
+        }
+    }
+    lines
+}
+
+/// The sum of the last line, if that is the line of a series and bucket.
+fn last_of(lines: &mut [Line], series: Number, bucket_start: Timestamp) -> Option<&mut Rollup> {
+    let line = lines.last_mut()?;
+    let is_same = (line.series, line.bucket_start) == (series, bucket_start);
+    is_same.then_some(&mut line.rollup)
 }
 
 #[cfg(test)]

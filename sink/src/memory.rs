@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use crate::{batch::Deltas, expand::expand};
 
-/// Organization, scope, start of the bucket, and id of the series: a table's primary key.
-type Key = (Uuid, Scope, Timestamp, Uuid);
+/// Organization, scope, start of the bucket, and id of the series: a table's primary key, with
+/// ids as whole numbers, which are hashed faster than bytes.
+type Key = (u128, Scope, Timestamp, u128);
 
 /// All rollups of some windows. Events are added up as in a batch of the sink and, when it is
 /// flushed, expanded and merged into what is there, as the sink does it with its tables.
@@ -58,10 +59,17 @@ impl MemoryRollups {
 
     /// Merges the batch into the rollups.
     pub fn flush(&mut self) {
-        for (window, rows) in expand(&self.windows, std::mem::take(&mut self.deltas)) {
+        for (window, rows) in expand(&self.windows, self.deltas.drain()) {
             let table = self.tables.entry(window).or_default();
             for row in rows {
-                match table.entry(row.key()) {
+                let (organization_id, scope, bucket_start, series_id) = row.key();
+                let key = (
+                    organization_id.as_u128(),
+                    scope,
+                    bucket_start,
+                    series_id.as_u128(),
+                );
+                match table.entry(key) {
                     Entry::Occupied(mut sum) => sum.get_mut().1.merge(&row.rollup),
                     Entry::Vacant(vacant) => {
                         vacant.insert((row.series, row.rollup));
@@ -76,7 +84,7 @@ impl MemoryRollups {
         self.tables.iter().flat_map(|(window, table)| {
             table.iter().map(|(key, (series, rollup))| MemoryRow {
                 window: *window,
-                organization_id: key.0,
+                organization_id: Uuid::from_u128(key.0),
                 scope: key.1,
                 bucket_start: key.2,
                 series,

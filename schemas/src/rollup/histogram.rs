@@ -4,7 +4,11 @@
 //! no state but counts, so two merge by adding, and a quantile is known to within half a
 //! bucket, (2^(1/8) − 1) / (2^(1/8) + 1) = 4.33 %.
 
-use std::{cmp::Ordering, iter, sync::LazyLock};
+use std::{iter, sync::LazyLock};
+
+use self::slots::Slots;
+
+mod slots;
 
 /// Largest exponent: 2^27 ms is more than the day a session may take.
 const MAX_EXPONENT: u32 = 27;
@@ -24,9 +28,8 @@ static BOUNDS: LazyLock<Vec<u64>> = LazyLock::new(|| {
 /// Counts of times in milliseconds by size. Sparse: a rollup of few events is a few bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Histogram {
-    /// Slot and count, ascending, counts above zero. Slot 0 holds the zeros, slot `i + 1`
-    /// bucket `i`.
-    slots: Vec<(u16, u64)>,
+    /// Slot 0 holds the zeros, slot `i + 1` bucket `i`.
+    slots: Slots,
 }
 
 /// The bytes are not a histogram.
@@ -37,48 +40,18 @@ pub struct MalformedHistogram;
 impl Histogram {
     /// Counts one value in milliseconds. Beyond the last bucket it counts in the last.
     pub fn add(&mut self, value: u64) {
-        self.add_to(slot_of(value), 1);
+        self.slots.add(slot_of(value), 1);
     }
 
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
-        // Searching for each slot costs its logarithm, and moving the ones after a new slot
-        // costs more; going through both once is cheaper unless there are few.
-        if other.slots.len() * 8 < self.slots.len() || other.slots.len() == 1 {
-            for (slot, count) in &other.slots {
-                self.add_to(*slot, *count);
-            }
-        } else if !self.add_where_there(other) {
-            self.slots = union(&self.slots, &other.slots);
-        }
-    }
-
-    /// Adds all of `other` if its slots are all there, and nothing else.
-    fn add_where_there(&mut self, other: &Self) -> bool {
-        let mut mine = self.slots.iter();
-        let mut is_there = |slot| mine.any(|(s, _)| *s == slot);
-        if !other.slots.iter().all(|(slot, _)| is_there(*slot)) {
-            return false;
-        }
-        let mut mine = self.slots.iter_mut();
-        for (slot, count) in &other.slots {
-            if let Some((_, sum)) = mine.find(|(s, _)| s == slot) {
-                *sum = sum.saturating_add(*count);
-            }
-        }
-        true
-    }
-
-    fn add_to(&mut self, slot: u16, count: u64) {
-        match self.slots.binary_search_by_key(&slot, |(s, _)| *s) {
-            Ok(i) => self.slots[i].1 = self.slots[i].1.saturating_add(count),
-            Err(i) => self.slots.insert(i, (slot, count)),
-        }
+        self.slots.merge(&other.slots);
     }
 
     /// How many values it holds.
     pub fn count(&self) -> u64 {
-        self.slots.iter().fold(0, |n, (_, c)| n.saturating_add(*c))
+        let counts = self.slots.iter().map(|(_, count)| count);
+        counts.fold(0, u64::saturating_add)
     }
 
     /// The value of nearest rank `q` (0 to 1), within 4.5 % of it up to the last bucket, in
@@ -91,17 +64,17 @@ impl Histogram {
             below = below.saturating_add(*count);
             below >= rank
         })?;
-        Some(estimate(*slot).clamp(min as f64, max as f64))
+        Some(estimate(slot).clamp(min as f64, max as f64))
     }
 
     /// As bytes: per slot the gap to the one before and the count, both LEB128.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.slots.len() * 2);
+        let mut bytes = Vec::with_capacity(self.slots.places() * 2);
         let mut previous = 0;
-        for (slot, count) in &self.slots {
+        for (slot, count) in self.slots.iter() {
             write_leb128(&mut bytes, u64::from(slot - previous));
-            write_leb128(&mut bytes, *count);
-            previous = *slot;
+            write_leb128(&mut bytes, count);
+            previous = slot;
         }
         bytes
     }
@@ -121,43 +94,23 @@ impl Histogram {
     /// # Errors
     /// As [`Histogram::from_bytes`]; what is there then is of no use.
     pub fn refill(&mut self, bytes: &[u8]) -> Result<(), MalformedHistogram> {
-        self.slots.clear();
-        self.slots.reserve(bytes.len() / 2);
+        let mut slots = std::mem::take(&mut self.slots).into_memory();
+        slots.reserve(bytes.len() / 2);
         let (mut rest, mut previous) = (bytes, 0);
         while !rest.is_empty() {
             let gap = read_leb128(&mut rest).ok_or(MalformedHistogram)?;
             let count = read_leb128(&mut rest).ok_or(MalformedHistogram)?;
             let slot = gap.checked_add(previous).ok_or(MalformedHistogram)?;
-            let is_next = gap > 0 || self.slots.is_empty();
+            let is_next = gap > 0 || slots.is_empty();
             if count == 0 || slot > BOUNDS.len() as u64 || !is_next {
                 return Err(MalformedHistogram);
             }
-            self.slots.push((slot as u16, count));
+            slots.push((slot as u16, count));
             previous = slot;
         }
+        self.slots = Slots::of(slots);
         Ok(())
     }
-}
-
-/// The slots of two histograms, each ascending, added up.
-fn union(a: &[(u16, u64)], b: &[(u16, u64)]) -> Vec<(u16, u64)> {
-    let mut all = Vec::with_capacity((a.len() + b.len()).min(BOUNDS.len() + 1));
-    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
-    while let (Some(&&(left, m)), Some(&&(right, n))) = (a.peek(), b.peek()) {
-        if left <= right {
-            a.next();
-        }
-        if right <= left {
-            b.next();
-        }
-        all.push(match left.cmp(&right) {
-            Ordering::Less => (left, m),
-            Ordering::Greater => (right, n),
-            Ordering::Equal => (left, m.saturating_add(n)),
-        });
-    }
-    all.extend(a.chain(b));
-    all
 }
 
 /// The slot that counts a value in milliseconds. Every eighth bound is a power of two, so only
@@ -311,7 +264,7 @@ mod tests {
         #[test]
         fn bytes_go_both_ways(values in prop::collection::vec(0u64..=86_400_000, 0..50), n in 1u64..) {
             let mut histogram = of(&values);
-            histogram.add_to(3, n);
+            histogram.slots.add(3, n);
             let mut other = of(&[1, 5, 500]);
             prop_assert_eq!(other.refill(&histogram.to_bytes()), Ok(()));
             prop_assert_eq!(&other, &histogram);
@@ -321,7 +274,7 @@ mod tests {
         #[test]
         fn any_bytes_are_safe(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
             if let Ok(histogram) = Histogram::from_bytes(&bytes) {
-                prop_assert!(histogram.slots.is_sorted());
+                prop_assert!(histogram.slots.iter().is_sorted());
                 histogram.quantile(0.99, 0, u64::MAX);
             }
         }

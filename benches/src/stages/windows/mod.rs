@@ -26,8 +26,8 @@ use crate::{
 
 /// Events that are made at once, outside of the timed part.
 const CHUNK: usize = 1_000;
-/// Events between two flushes: a large batch of the sink's.
-const FLUSH: u64 = 20_000;
+/// Events between two flushes: a large batch of the sink's, `SINK_BATCH_RECORDS` unless set.
+const FLUSH: u64 = 40_000;
 /// For one run of a peer.
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
@@ -45,7 +45,7 @@ impl Stage for Windows {
          scopes (organization, team, user) in every bucket of five windows (1m, 5m, 15m, 1h, \
          1d), of workload W1, in memory, on one core. Ours also keeps all statuses and a \
          histogram, as the product does: events are added up as in a batch of the sink, which \
-         is expanded and merged into a table in memory every 20,000 events. Peers get the \
+         is expanded and merged into a table in memory every 40,000 events. Peers get the \
          events from memory; the clock starts with the first event and ends with the last \
          result, so their start-up is left out."
     }
