@@ -1,7 +1,6 @@
 //! What one Kafka transaction holds: forwarded events, dead letters, sums, watermarks, and the
 //! offsets they come from.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, counter, histogram};
@@ -120,8 +119,7 @@ impl Publisher {
         source: Source,
     ) -> Result<(), TransactionError> {
         self.source.clear();
-        // A string takes whatever is written.
-        let _ = write!(self.source, "{source}");
+        source.write_to(&mut self.source);
         let headers = sources::headers(record, &self.source);
         let topic = &self.admitted_topic;
         self.producer

@@ -211,7 +211,7 @@ fn examine(
         Refusal::new(Reason::Invalid, all.join("; ")).of_event(event_id)
     })?;
     // The key decides the partition, and with it the order and the deduplication.
-    if record.key != Some(event.key().as_bytes()) {
+    if !record.key.is_some_and(|key| event.has_key(key)) {
         let message = "the key is not organization_id:user_id of the event";
         return Err(Refusal::new(Reason::WrongKey, message).of_event(event_id));
     }

@@ -197,7 +197,8 @@ impl PartitionConsumer {
         if let Some(polled) = self.next_rebalance()? {
             return Ok(polled);
         }
-        let began = Instant::now();
+        // Asking costs as much as a tenth of a record.
+        let began = (timeout >= progress::LULL).then(Instant::now);
         match self.consumer.poll(timeout) {
             Some(Ok(record)) => Ok(Polled::Record(record)),
             Some(Err(error)) => {
@@ -205,8 +206,8 @@ impl PartitionConsumer {
                 Ok(Polled::Idle)
             }
             None => {
-                if timeout >= progress::LULL {
-                    self.drained.set(Some(began));
+                if began.is_some() {
+                    self.drained.set(began);
                 }
                 Ok(self.next_rebalance()?.unwrap_or(Polled::Idle))
             }

@@ -244,6 +244,23 @@ impl Event {
             None => format!("{}:", common.organization_id),
         }
     }
+
+    /// Whether [`Event::key`] is `key`, without making it.
+    pub fn has_key(&self, key: &[u8]) -> bool {
+        let common = self.common();
+        let mut text = Uuid::encode_buffer();
+        let organization = common.organization_id.hyphenated().encode_lower(&mut text);
+        let Some(rest) = key.strip_prefix(organization.as_bytes()) else {
+            return false;
+        };
+        let Some(user) = rest.strip_prefix(b":") else {
+            return false;
+        };
+        match common.user_id {
+            Some(id) => user == id.hyphenated().encode_lower(&mut text).as_bytes(),
+            None => user.is_empty(),
+        }
+    }
 }
 
 fn common_from_json(

@@ -62,6 +62,28 @@ fn a_small_event_gets_its_defaults() {
 }
 
 #[test]
+fn an_event_knows_its_key_and_no_other() {
+    let rest = r#""metric_type":"a","metric_value":1"#;
+    for json in [format!("{{{rest}}}"), format!("{{{USER},{rest}}}")] {
+        let event = read(EventKind::ProductivityMetric, &json).unwrap();
+        let key = event.key();
+        assert!(event.has_key(key.as_bytes()));
+        let [short, long] = [&key[..key.len() - 1], &format!("{key}0")];
+        let none = [
+            "",
+            ":",
+            short,
+            long,
+            &key.to_uppercase(),
+            &key.replace('7', "8"),
+        ];
+        for other in none.into_iter().filter(|other| *other != key) {
+            assert!(!event.has_key(other.as_bytes()), "{other}");
+        }
+    }
+}
+
+#[test]
 fn an_empty_event_lacks_every_required_field() {
     let required = |kind, names: &[&'static str]| {
         let expected: Vec<_> = names.iter().map(|n| (*n, "required")).collect();
