@@ -189,7 +189,7 @@ impl Publisher {
         let usual = self
             .last_commit
             .map_or(took, |(_, usual)| smoothed(usual, took));
-        self.last_commit = Some((Instant::now(), usual));
+        self.last_commit = Some((began + took, usual));
         self.delays.arrived(names::ROLLUP_DELAY);
         counter!(names::AGGREGATOR_DELTAS).increment(deltas as u64);
         histogram!(names::AGGREGATOR_FLUSH_DURATION).record(took);

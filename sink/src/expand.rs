@@ -1,6 +1,6 @@
 //! From sums of the finest series and minute to the rows of every scope and window.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use schemas::{
     Rollup, Timestamp, Window,
@@ -64,20 +64,13 @@ pub(crate) fn expand(
     let mut scopes = [user, team, organization];
     let order = catalog.order();
     let mut tables = Vec::with_capacity(windows.len());
-    let mut rest = windows.iter();
-    let mut window = rest.next();
-    while let Some(&of) = window {
-        window = rest.next();
-        let longer = scopes.each_ref().map(|lines| {
-            window.map_or_else(Vec::new, |window| {
-                add_up(lines.iter().map(|line| {
-                    let start = window.start(line.bucket_start);
-                    (line.series, start, &line.rollup)
-                }))
-            })
-        });
+    for (place, &window) in windows.iter().enumerate() {
+        let next = windows.get(place + 1);
+        let longer = scopes
+            .each_ref()
+            .map(|lines| next.map_or_else(Vec::new, |next| longer(lines, *next)));
         let lines = std::mem::replace(&mut scopes, longer);
-        tables.push((of, rows(&catalog, &order, lines)));
+        tables.push((window, rows(&catalog, &order, lines)));
     }
     tables
 }
@@ -116,60 +109,48 @@ fn finest(
         rollups.push(rollup);
     }
     keys.sort_unstable();
-    let mut lines: Vec<Line> = Vec::with_capacity(keys.len());
-    for (series, bucket_start, place) in keys {
+    add_up(keys.into_iter().map(|(series, bucket_start, place)| {
         let rollup = std::mem::take(&mut rollups[place]);
-        match last_of(&mut lines, series, bucket_start) {
-            Some(sum) => sum.merge(&rollup),
-            None => lines.push(Line {
-                series,
-                bucket_start,
-                rollup,
-            }),
-        }
-    }
-    lines
+        (series, bucket_start, Cow::Owned(rollup))
+    }))
 }
 
 /// The lines of a coarser scope.
 fn coarser(catalog: &mut Catalog, lines: &[Line], scope: Scope) -> Vec<Line> {
-    let mut keys: Vec<(Number, Timestamp, usize)> = Vec::with_capacity(lines.len());
-    // Lines of one series are neighbours.
-    let mut last = None;
-    for (place, line) in lines.iter().enumerate() {
-        let number = match last {
-            Some((finer, number)) if finer == line.series => number,
-            _ => catalog.coarser(line.series, scope),
-        };
-        last = Some((line.series, number));
-        keys.push((number, line.bucket_start, place));
+    let mut parts = Vec::with_capacity(lines.len());
+    for same in lines.chunk_by(|a, b| a.series == b.series) {
+        let series = catalog.coarser(same[0].series, scope);
+        parts.extend(same.iter().map(|line| (series, line.bucket_start, line)));
     }
-    keys.sort_unstable();
-    let parts = keys.iter();
-    add_up(parts.map(|&(series, start, place)| (series, start, &lines[place].rollup)))
+    parts.sort_unstable_by_key(|&(series, bucket_start, _)| (series, bucket_start));
+    let parts = parts.into_iter();
+    add_up(parts.map(|(series, start, line)| (series, start, Cow::Borrowed(&line.rollup))))
+}
+
+/// The lines of a longer window.
+fn longer(lines: &[Line], window: Window) -> Vec<Line> {
+    add_up(lines.iter().map(|line| {
+        let start = window.start(line.bucket_start);
+        (line.series, start, Cow::Borrowed(&line.rollup))
+    }))
 }
 
 /// Neighbours of the same series and bucket become one line.
-fn add_up<'a>(parts: impl Iterator<Item = (Number, Timestamp, &'a Rollup)>) -> Vec<Line> {
-    let mut lines = Vec::with_capacity(parts.size_hint().0);
+fn add_up<'a>(parts: impl Iterator<Item = (Number, Timestamp, Cow<'a, Rollup>)>) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::with_capacity(parts.size_hint().0);
     for (series, bucket_start, rollup) in parts {
-        match last_of(&mut lines, series, bucket_start) {
-            Some(sum) => sum.merge(rollup),
-            None => lines.push(Line {
+        match lines.last_mut() {
+            Some(sum) if (sum.series, sum.bucket_start) == (series, bucket_start) => {
+                sum.rollup.merge(&rollup);
+            }
+            _ => lines.push(Line {
                 series,
                 bucket_start,
-                rollup: rollup.clone(),
+                rollup: rollup.into_owned(),
             }),
         }
     }
     lines
-}
-
-/// The sum of the last line, if that is the line of a series and bucket.
-fn last_of(lines: &mut [Line], series: Number, bucket_start: Timestamp) -> Option<&mut Rollup> {
-    let line = lines.last_mut()?;
-    let is_same = (line.series, line.bucket_start) == (series, bucket_start);
-    is_same.then_some(&mut line.rollup)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
 
 pub use self::{
     agent_interaction::AgentInteraction,
@@ -30,6 +30,9 @@ use crate::{
 
 /// Longest execution, in milliseconds: one hour.
 pub const MAX_EXECUTION_TIME_MS: i64 = 3_600_000;
+
+/// Of a record's key: two ids and what is between them.
+const KEY_LENGTH: usize = 2 * Hyphenated::LENGTH + 1;
 
 /// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -238,28 +241,31 @@ impl Event {
     /// The key of its record: `organization_id:user_id`, so that one user's events share a
     /// partition; `organization_id:` if it has no user.
     pub fn key(&self) -> String {
-        let common = self.common();
-        match common.user_id {
-            Some(user) => format!("{}:{user}", common.organization_id),
-            None => format!("{}:", common.organization_id),
-        }
+        let mut text = [0; KEY_LENGTH];
+        String::from_utf8_lossy(self.key_in(&mut text)).into_owned()
     }
 
-    /// Whether [`Event::key`] is `key`, without making it.
+    /// Whether [`Event::key`] is `key`, without allocating it.
     pub fn has_key(&self, key: &[u8]) -> bool {
+        self.key_in(&mut [0; KEY_LENGTH]) == key
+    }
+
+    fn key_in<'t>(&self, text: &'t mut [u8; KEY_LENGTH]) -> &'t [u8] {
         let common = self.common();
-        let mut text = Uuid::encode_buffer();
-        let organization = common.organization_id.hyphenated().encode_lower(&mut text);
-        let Some(rest) = key.strip_prefix(organization.as_bytes()) else {
-            return false;
+        let (organization, rest) = text.split_at_mut(Hyphenated::LENGTH);
+        common
+            .organization_id
+            .hyphenated()
+            .encode_lower(organization);
+        rest[0] = b':';
+        let length = match common.user_id {
+            Some(user) => {
+                user.hyphenated().encode_lower(&mut rest[1..]);
+                KEY_LENGTH
+            }
+            None => Hyphenated::LENGTH + 1,
         };
-        let Some(user) = rest.strip_prefix(b":") else {
-            return false;
-        };
-        match common.user_id {
-            Some(id) => user == id.hyphenated().encode_lower(&mut text).as_bytes(),
-            None => user.is_empty(),
-        }
+        &text[..length]
     }
 }
 

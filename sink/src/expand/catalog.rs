@@ -1,9 +1,6 @@
 //! The series that a batch touches, by number.
 
-use std::{
-    hash::{BuildHasher, Hash},
-    sync::Arc,
-};
+use std::{hash::BuildHasher, sync::Arc};
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 use schemas::{
@@ -45,7 +42,7 @@ impl Catalog {
             numbers,
             hasher,
         } = self;
-        let hash = hash(hasher, organization_id, scope, &series);
+        let hash = hasher.hash_one((organization_id, scope, &series));
         let entry = numbers.entry(
             hash,
             |&number| {
@@ -56,7 +53,7 @@ impl Catalog {
             },
             |&number| {
                 let known = &entries[number as usize];
-                self::hash(hasher, known.organization_id, known.scope, &known.series)
+                hasher.hash_one((known.organization_id, known.scope, &*known.series))
             },
         );
         match entry {
@@ -129,16 +126,4 @@ impl Order {
         let (group, rank) = self.0[number as usize];
         (group, bucket_start, rank)
     }
-}
-
-fn hash(hasher: &DefaultHashBuilder, organization_id: Uuid, scope: Scope, series: &Series) -> u64 {
-    // A scope leaves the same of a series whatever its number, and little is the same in two.
-    let whole = |id: Option<Uuid>| id.map_or(0, |id| id.as_u128());
-    let mut state = hasher.build_hasher();
-    organization_id.as_u128().hash(&mut state);
-    for id in [series.user_id, series.team_id, series.project_id] {
-        whole(id).hash(&mut state);
-    }
-    (scope, series.kind, &series.name, &series.model).hash(&mut state);
-    std::hash::Hasher::finish(&state)
 }

@@ -35,8 +35,9 @@ impl Stage for KafkaWindows {
          counts, one that forwards every record in the same transactions and does nothing else, \
          which is the floor of an aggregator that forwards, and Kafka Streams with the \
          aggregator's job (exactly_once_v2, state in memory with changelogs, one thread, a commit \
-         every 100 ms where ours is every 50 ms, no validation but of the key, no histogram). Needs the stack. Whoever reads has one core; \
-         Kafka has none of its own and takes from both."
+         every 100 ms where ours is every 50 ms, no validation but of the key, no histogram). \
+         Needs the stack. Whoever reads has one core; Kafka has none of its own and takes from \
+         both."
     }
 
     fn run(&mut self, context: &Context) -> anyhow::Result<Outcome> {
