@@ -49,14 +49,20 @@ impl Watcher {
         }
     }
 
-    /// How often it connected, and how often it was told a gap.
-    pub(crate) fn connections_and_gaps(&self) -> (u64, u64) {
-        let seen = self.seen.lock().unwrap();
-        (seen.connections, seen.gaps)
+    /// Waits until it has a view, and so a cursor to come back with.
+    pub(crate) async fn has_a_view(&self) {
+        let what = format!("a view of {} is shown", self.query);
+        let shown = || async {
+            assert!(!self.watching.is_finished(), "the watcher failed");
+            let seen = self.seen.lock().unwrap();
+            (!seen.view.cursor.is_empty()).then_some(())
+        };
+        eventually(&what, shown).await;
     }
 
-    /// Waits until it sees what the database has, now that nothing changes any more.
-    pub(crate) async fn ends_with_what_is_stored(self) {
+    /// Waits until it sees what the database has, now that nothing changes any more. Returns how
+    /// often it connected, and how often it was told a gap.
+    pub(crate) async fn ends_with_what_is_stored(self) -> (u64, u64) {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let what = format!("a view of {} shows what is stored", self.query);
         eventually(&what, || async {
@@ -77,6 +83,8 @@ impl Watcher {
         })
         .await;
         self.watching.abort();
+        let seen = self.seen.lock().unwrap();
+        (seen.connections, seen.gaps)
     }
 }
 

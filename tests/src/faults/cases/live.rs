@@ -26,6 +26,10 @@ pub(crate) async fn run(plan: Plan) -> Report {
             watchers.push(Watcher::start(port, view, token, patience));
         }
     }
+    // Who was never there cannot come back, nor miss anything.
+    for watcher in &watchers {
+        watcher.has_a_view().await;
+    }
     for round in 1..=plan.rounds {
         for service in [Query, Aggregator] {
             system.a_moment(Duration::from_millis(500)).await;
@@ -38,10 +42,9 @@ pub(crate) async fn run(plan: Plan) -> Report {
     system.calm().await;
     let mut gaps = 0;
     for watcher in watchers {
-        let (connections, told) = watcher.connections_and_gaps();
+        let (connections, told) = watcher.ends_with_what_is_stored().await;
         assert!(connections > 1, "it came back");
         gaps += told;
-        watcher.ends_with_what_is_stored().await;
     }
     assert!(
         gaps > 0,
