@@ -124,13 +124,13 @@ impl Context {
                 "{name}: a run took no time"
             );
             self.say(format!(
-                "{name}: pair {number} of {}{}: {:.0}/s against {:.0}/s, {:.3} against {:.3} us of processor",
+                "{name}: pair {number} of {}{}: {:.0}/s against {:.0}/s; us of processor: {} against {}",
                 self.options.pairs,
                 if number == 0 { " (warm-up)" } else { "" },
                 a.rate(),
                 b.rate(),
-                a.cpu_micros_per_event(),
-                b.cpu_micros_per_event(),
+                a.cpu_text(),
+                b.cpu_text(),
             ));
             if number > 0 {
                 pairs.push(pair);

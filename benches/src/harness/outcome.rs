@@ -44,6 +44,14 @@ impl Run {
         seconds * 1e6 / self.events as f64
     }
 
+    /// The same for a person to read; "-" where no process was counted.
+    pub fn cpu_text(&self) -> String {
+        if self.parts.is_empty() {
+            return "-".to_owned();
+        }
+        format!("{:.3}", self.cpu_micros_per_event())
+    }
+
     /// The largest peak of its parts, in bytes.
     pub fn peak_bytes(&self) -> u64 {
         self.parts.iter().map(|p| p.peak_bytes).max().unwrap_or(0)
@@ -113,9 +121,11 @@ impl Comparison {
         self.pairs.iter().map(|pair| self.ratio(pair)).collect()
     }
 
-    /// Median and extremes of [`Comparison::cpu_ratio`].
-    pub fn cpu_spread(&self) -> Spread {
-        self.pairs.iter().map(|pair| self.cpu_ratio(pair)).collect()
+    /// Median and extremes of [`Comparison::cpu_ratio`]; `None` where a side was not counted.
+    pub fn cpu_spread(&self) -> Option<Spread> {
+        let counted = |pair: &Pair| !pair.ours.parts.is_empty() && !pair.peer.parts.is_empty();
+        let ratios = || self.pairs.iter().map(|pair| self.cpu_ratio(pair)).collect();
+        self.pairs.iter().all(counted).then(ratios)
     }
 
     /// Whether the median reaches the goal; `None` without a goal.

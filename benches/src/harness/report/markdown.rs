@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    super::{Bound, Comparison, Goal, Outcome, Run},
+    super::{Bound, Comparison, Goal, Outcome, Run, statistics::Spread},
     Report, Section, plot_name,
 };
 
@@ -56,32 +56,26 @@ fn summary(out: &mut String, section: &Section) -> std::fmt::Result {
         Err(reason) => return writeln!(out, "| {stage} | | | | | not measured: {reason} |"),
     };
     for comparison in &outcome.comparisons {
-        let (ratio, cpu) = (comparison.spread(), comparison.cpu_spread());
         writeln!(
             out,
-            "| {stage} | {} | {:.2} ({:.2} to {:.2}) | {:.2} ({:.2} to {:.2}) | {} | {} |",
+            "| {stage} | {} | {} | {} | {} | {} |",
             comparison.name,
-            ratio.median,
-            ratio.min,
-            ratio.max,
-            cpu.median,
-            cpu.min,
-            cpu.max,
+            spread(comparison.spread(), 2),
+            comparison
+                .cpu_spread()
+                .map_or_else(String::new, |ratio| spread(ratio, 2)),
             goal(comparison.goal),
             verdict(comparison.is_met()),
         )?;
     }
     for bound in &outcome.bounds {
-        let value = bound.spread();
         // So that a factor near one tells on which side it is.
         let decimals = if bound.bound < 10.0 { 2 } else { 1 };
         writeln!(
             out,
-            "| {stage} | {} | {:.decimals$} ({:.decimals$} to {:.decimals$}) | | {} | {} |",
+            "| {stage} | {} | {} | | {} | {} |",
             bound.name,
-            value.median,
-            value.min,
-            value.max,
+            spread(bound.spread(), decimals),
             limit(bound),
             verdict(Some(bound.is_met())),
         )?;
@@ -153,14 +147,19 @@ fn row(out: &mut String, number: usize, side: &str, run: &Run, ratio: &str) -> s
         .collect();
     writeln!(
         out,
-        "| {number} | {side} | {} | {:.3} | {:.0} | {:.3} | {:.0} | {ratio} | {} |",
+        "| {number} | {side} | {} | {:.3} | {:.0} | {} | {:.0} | {ratio} | {} |",
         run.events,
         run.seconds,
         run.rate(),
-        run.cpu_micros_per_event(),
+        run.cpu_text(),
         run.peak_bytes() as f64 / f64::from(1 << 20),
         values.join(", "),
     )
+}
+
+fn spread(of: Spread, decimals: usize) -> String {
+    let Spread { median, min, max } = of;
+    format!("{median:.decimals$} ({min:.decimals$} to {max:.decimals$})")
 }
 
 fn goal(goal: Goal) -> String {
