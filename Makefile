@@ -1,9 +1,9 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults unit bench bench-full bench-stages fuzz lint deny schemathesis web stack down status reset
+.PHONY: help run test test-faults unit bench bench-full bench-stages bench-instructions fuzz lint deny schemathesis web stack down status reset
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and run everything in one process; ^C ends it
 	@scripts/run
@@ -25,6 +25,9 @@ bench-full: ## the same at length, with up to 10 million events: an hour and a h
 
 bench-stages: ## what an event costs in each pure stage, by criterion
 	cargo bench --package benches --bench stages --locked
+
+bench-instructions: ## how many instructions an event takes in them, by callgrind
+	@scripts/bench-instructions
 
 fuzz: ## feed every parser of foreign input with hostile bytes, FUZZ_SECONDS (60) each
 	@scripts/fuzz

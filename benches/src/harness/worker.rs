@@ -62,6 +62,8 @@ impl Stopwatch {
     }
 
     /// Counts what `work` takes. Processor time is that of this thread, in nanoseconds.
+    // A function of its own, since `scripts/bench-instructions` counts what is called from it.
+    #[inline(never)]
     pub fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let (cpu, wall) = (thread_cpu_seconds(), Instant::now());
         let value = work();
