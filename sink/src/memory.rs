@@ -12,9 +12,13 @@ use uuid::Uuid;
 
 use crate::{batch::Deltas, expand::expand};
 
-/// Organization, scope, start of the bucket, and id of the series: a table's primary key, with
-/// ids as whole numbers, which are hashed faster than bytes.
-type Key = (u128, Scope, Timestamp, u128);
+/// Organization, scope and id of the series: with the start of the bucket a table's primary key.
+/// Ids are whole numbers, which are hashed faster than bytes.
+type Key = (u128, Scope, u128);
+
+/// The rollups of one bucket. Each has a table of its own, since what is merged is mostly of the
+/// last ones, and memory that is near by is found faster.
+type Bucket = FastMap<Key, (Arc<Series>, Rollup)>;
 
 /// All rollups of some windows. Events are added up as in a batch of the sink and, when it is
 /// flushed, expanded and merged into what is there, as the sink does it with its tables.
@@ -22,7 +26,7 @@ type Key = (u128, Scope, Timestamp, u128);
 pub struct MemoryRollups {
     windows: Vec<Window>,
     deltas: Deltas,
-    tables: HashMap<Window, FastMap<Key, (Arc<Series>, Rollup)>>,
+    tables: HashMap<Window, FastMap<Timestamp, Bucket>>,
 }
 
 /// One rollup.
@@ -63,13 +67,8 @@ impl MemoryRollups {
             let table = self.tables.entry(window).or_default();
             for row in rows {
                 let (organization_id, scope, bucket_start, series_id) = row.key();
-                let key = (
-                    organization_id.as_u128(),
-                    scope,
-                    bucket_start,
-                    series_id.as_u128(),
-                );
-                match table.entry(key) {
+                let key = (organization_id.as_u128(), scope, series_id.as_u128());
+                match table.entry(bucket_start).or_default().entry(key) {
                     Entry::Occupied(mut sum) => sum.get_mut().1.merge(&row.rollup),
                     Entry::Vacant(vacant) => {
                         vacant.insert((row.series, row.rollup));
@@ -81,12 +80,16 @@ impl MemoryRollups {
 
     /// All rollups that were flushed, in no order.
     pub fn rows(&self) -> impl Iterator<Item = MemoryRow<'_>> {
-        self.tables.iter().flat_map(|(window, table)| {
-            table.iter().map(|(key, (series, rollup))| MemoryRow {
-                window: *window,
+        let buckets = self.tables.iter().flat_map(|(window, table)| {
+            let buckets = table.iter();
+            buckets.map(move |(start, rows)| (*window, *start, rows))
+        });
+        buckets.flat_map(|(window, bucket_start, rows)| {
+            rows.iter().map(move |(key, (series, rollup))| MemoryRow {
+                window,
                 organization_id: Uuid::from_u128(key.0),
                 scope: key.1,
-                bucket_start: key.2,
+                bucket_start,
                 series,
                 rollup,
             })
