@@ -98,13 +98,16 @@ impl Deduplicator {
 
     fn see_id(&mut self, id: Identity, content: u32, log_time: Timestamp) -> Sighting {
         let now = log_time.micros().div_euclid(1000);
-        let last = self.slices.iter().rev().find_map(|slice| {
-            let (after, content) = slice.seen.get(&id)?;
-            Some((slice.began_ms + i64::from(*after), *content))
-        });
+        let when = |slice: &Slice, (after, content)| (slice.began_ms + i64::from(after), content);
         let slice = self.slice_of(now);
         let after = i32::try_from(now - slice.began_ms).unwrap_or_default();
-        slice.seen.insert(id, (after, content));
+        let replaced = slice.seen.insert(id, (after, content));
+        let replaced = replaced.map(|seen| when(slice, seen));
+        // What is forgotten by now was seen too long ago to matter.
+        let last = replaced.or_else(|| {
+            let mut older = self.slices.iter().rev().skip(1);
+            older.find_map(|slice| Some(when(slice, *slice.seen.get(&id)?)))
+        });
         match last {
             Some((at, before)) if now - at <= self.horizon_ms => {
                 if before == content {

@@ -93,6 +93,7 @@ struct Inner<T> {
     client: RegistryClient,
     unknown: Unknown,
     parse: Box<Parse<T>>,
+    unknown_lifetime: Duration,
     longest_wait: Duration,
     state: Mutex<State<T>>,
 }
@@ -100,7 +101,8 @@ struct Inner<T> {
 struct State<T> {
     /// Found, and either compiled or useless for ever.
     known: Bounded<SchemaRef, Looked<T>>,
-    unknown: Bounded<SchemaRef, ()>,
+    /// Since when.
+    unknown: Bounded<SchemaRef, Instant>,
     bucket: TokenBucket,
     in_flight: HashMap<SchemaRef, Shared<BoxFuture<'static, Looked<T>>>>,
 }
@@ -114,8 +116,8 @@ impl<T: Send + Sync + 'static> SchemaCache<T> {
         parse: impl Fn(&str) -> Result<T, String> + Send + Sync + 'static,
     ) -> Self {
         let state = State {
-            known: Bounded::new(settings.schemas, None),
-            unknown: Bounded::new(settings.unknown, Some(settings.unknown_lifetime)),
+            known: Bounded::new(settings.schemas),
+            unknown: Bounded::new(settings.unknown),
             bucket: TokenBucket::new(settings.unknown_per_second, Instant::now()),
             in_flight: HashMap::new(),
         };
@@ -124,6 +126,7 @@ impl<T: Send + Sync + 'static> SchemaCache<T> {
                 client,
                 unknown,
                 parse: Box::new(parse),
+                unknown_lifetime: settings.unknown_lifetime,
                 longest_wait: settings.longest_wait,
                 state: Mutex::new(state),
             }),
@@ -220,26 +223,23 @@ impl<T> Inner<T> {
     }
 
     fn cached(&self, reference: SchemaRef) -> Option<Looked<T>> {
-        let now = Instant::now();
         let mut state = self.state();
-        if let Some(known) = state.known.get(&reference, now) {
+        if let Some(known) = state.known.get(&reference) {
             return Some(known);
         }
-        state
-            .unknown
-            .get(&reference, now)
-            .map(|()| Err(LookupError::NotFound))
+        // The clock is not read for what is known: every record comes by here.
+        let since = state.unknown.get(&reference)?;
+        (since.elapsed() < self.unknown_lifetime).then_some(Err(LookupError::NotFound))
     }
 
     fn keep(&self, reference: SchemaRef, looked: &Looked<T>) {
-        let now = Instant::now();
         let mut state = self.state();
         match looked {
             Ok(_) | Err(LookupError::Invalid(_)) => {
                 state.bucket.give_back();
-                state.known.insert(reference, looked.clone(), now);
+                state.known.insert(reference, looked.clone());
             }
-            Err(LookupError::NotFound) => state.unknown.insert(reference, (), now),
+            Err(LookupError::NotFound) => state.unknown.insert(reference, Instant::now()),
             Err(LookupError::Transient(_)) => state.bucket.give_back(),
         }
     }

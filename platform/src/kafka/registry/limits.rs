@@ -4,41 +4,38 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// A map that stays within a bound and ages: inserting into a full one drops the
-/// entry that was used longest ago.
+/// A map that stays within a bound: inserting into a full one drops the entry that was used
+/// longest ago.
 pub(super) struct Bounded<K, V> {
     entries: HashMap<K, Entry<V>>,
     capacity: usize,
-    lifetime: Option<Duration>,
+    /// How often entries were used, in all.
+    uses: u64,
 }
 
 struct Entry<V> {
     value: V,
-    inserted: Instant,
-    used: Instant,
+    /// What [`Bounded::uses`] was then.
+    used: u64,
 }
 
 impl<K: Copy + Eq + Hash, V: Clone> Bounded<K, V> {
-    pub(super) fn new(capacity: usize, lifetime: Option<Duration>) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
             entries: HashMap::new(),
             capacity,
-            lifetime,
+            uses: 0,
         }
     }
 
-    pub(super) fn get(&mut self, key: &K, now: Instant) -> Option<V> {
+    pub(super) fn get(&mut self, key: &K) -> Option<V> {
         let entry = self.entries.get_mut(key)?;
-        let age = now.saturating_duration_since(entry.inserted);
-        if self.lifetime.is_some_and(|lifetime| age >= lifetime) {
-            self.entries.remove(key);
-            return None;
-        }
-        entry.used = now;
+        self.uses += 1;
+        entry.used = self.uses;
         Some(entry.value.clone())
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V, now: Instant) {
+    pub(super) fn insert(&mut self, key: K, value: V) {
         if self.capacity == 0 {
             return;
         }
@@ -49,14 +46,9 @@ impl<K: Copy + Eq + Hash, V: Clone> Bounded<K, V> {
                 self.entries.remove(&oldest);
             }
         }
-        self.entries.insert(
-            key,
-            Entry {
-                value,
-                inserted: now,
-                used: now,
-            },
-        );
+        self.uses += 1;
+        let used = self.uses;
+        self.entries.insert(key, Entry { value, used });
     }
 
     #[cfg(test)]
@@ -114,25 +106,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn an_entry_ends_with_its_lifetime_however_often_it_is_used() {
-        let start = Instant::now();
-        let mut map = Bounded::new(10, Some(30 * SECOND));
-        map.insert(1, "a", start);
-        assert_eq!(map.get(&1, start + 29 * SECOND), Some("a"));
-        assert_eq!(map.get(&1, start + 30 * SECOND), None);
-        assert_eq!(map.len(), 0);
-    }
-
-    #[test]
     fn a_full_map_drops_what_was_used_longest_ago() {
-        let start = Instant::now();
-        let mut map = Bounded::new(2, None);
-        map.insert(1, (), start);
-        map.insert(2, (), start + SECOND);
-        map.get(&1, start + 2 * SECOND);
-        map.insert(3, (), start + 3 * SECOND);
-        assert_eq!(map.get(&2, start + 4 * SECOND), None);
-        assert_eq!(map.get(&1, start + 4 * SECOND), Some(()));
+        let mut map = Bounded::new(2);
+        map.insert(1, ());
+        map.insert(2, ());
+        map.get(&1);
+        map.insert(3, ());
+        assert_eq!(map.get(&2), None);
+        assert_eq!(map.get(&1), Some(()));
     }
 
     #[test]
@@ -150,10 +131,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_map_never_exceeds_its_bound(keys in proptest::collection::vec(0_u8..50, 0..200), capacity in 0_usize..20) {
-            let now = Instant::now();
-            let mut map = Bounded::new(capacity, None);
+            let mut map = Bounded::new(capacity);
             for key in keys {
-                map.insert(key, (), now);
+                map.insert(key, ());
                 prop_assert!(map.len() <= capacity);
             }
         }
