@@ -38,6 +38,11 @@ impl Run {
         self.events as f64 / self.seconds
     }
 
+    /// Whether the processor time of any of its processes is known.
+    fn is_counted(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
     /// Processor time of all parts, in microseconds per event.
     pub fn cpu_micros_per_event(&self) -> f64 {
         let seconds: f64 = self.parts.iter().map(|p| p.cpu_seconds).sum();
@@ -46,7 +51,7 @@ impl Run {
 
     /// The same for a person to read; "-" where no process was counted.
     pub fn cpu_text(&self) -> String {
-        if self.parts.is_empty() {
+        if !self.is_counted() {
             return "-".to_owned();
         }
         format!("{:.3}", self.cpu_micros_per_event())
@@ -123,7 +128,7 @@ impl Comparison {
 
     /// Median and extremes of [`Comparison::cpu_ratio`]; `None` where a side was not counted.
     pub fn cpu_spread(&self) -> Option<Spread> {
-        let counted = |pair: &Pair| !pair.ours.parts.is_empty() && !pair.peer.parts.is_empty();
+        let counted = |pair: &Pair| pair.ours.is_counted() && pair.peer.is_counted();
         let ratios = || self.pairs.iter().map(|pair| self.cpu_ratio(pair)).collect();
         self.pairs.iter().all(counted).then(ratios)
     }

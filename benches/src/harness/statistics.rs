@@ -1,6 +1,6 @@
 //! Median and extremes of a few repetitions.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -31,6 +31,18 @@ impl FromIterator<f64> for Spread {
             median,
             max: values.last().copied().unwrap_or(f64::NAN),
         }
+    }
+}
+
+/// The median and, in brackets, the extremes, with two decimals unless a precision is asked for.
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { min, median, max } = self;
+        let decimals = f.precision().unwrap_or(2);
+        write!(
+            f,
+            "{median:.decimals$} ({min:.decimals$} to {max:.decimals$})"
+        )
     }
 }
 

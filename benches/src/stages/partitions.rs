@@ -129,9 +129,8 @@ fn outcome(events: u64, rounds: &[Vec<Runs>]) -> Outcome {
             let costs: Spread = rounds.iter().map(cost).collect();
             let busy: Vec<usize> = rounds.iter().map(|r| busy(&r[index][service])).collect();
             outcome.notes.push(format!(
-                "{name}, {count}: {:.2} ({:.2} to {:.2}) us of processor an event; instances \
-                 with a share of the work, by run: {busy:?}.",
-                costs.median, costs.min, costs.max
+                "{name}, {count}: {costs} us of processor an event; instances with a share of the \
+                 work, by run: {busy:?}."
             ));
             if index > 0 {
                 let ratio =

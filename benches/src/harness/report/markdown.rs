@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    super::{Bound, Comparison, Goal, Outcome, Run, statistics::Spread},
+    super::{Bound, Comparison, Goal, Outcome, Run},
     Report, Section, plot_name,
 };
 
@@ -60,10 +60,10 @@ fn summary(out: &mut String, section: &Section) -> std::fmt::Result {
             out,
             "| {stage} | {} | {} | {} | {} | {} |",
             comparison.name,
-            spread(comparison.spread(), 2),
+            comparison.spread(),
             comparison
                 .cpu_spread()
-                .map_or_else(String::new, |ratio| spread(ratio, 2)),
+                .map_or_else(String::new, |ratio| ratio.to_string()),
             goal(comparison.goal),
             verdict(comparison.is_met()),
         )?;
@@ -73,9 +73,9 @@ fn summary(out: &mut String, section: &Section) -> std::fmt::Result {
         let decimals = if bound.bound < 10.0 { 2 } else { 1 };
         writeln!(
             out,
-            "| {stage} | {} | {} | | {} | {} |",
+            "| {stage} | {} | {:.decimals$} | | {} | {} |",
             bound.name,
-            spread(bound.spread(), decimals),
+            bound.spread(),
             limit(bound),
             verdict(Some(bound.is_met())),
         )?;
@@ -155,11 +155,6 @@ fn row(out: &mut String, number: usize, side: &str, run: &Run, ratio: &str) -> s
         run.peak_bytes() as f64 / f64::from(1 << 20),
         values.join(", "),
     )
-}
-
-fn spread(of: Spread, decimals: usize) -> String {
-    let Spread { median, min, max } = of;
-    format!("{median:.decimals$} ({min:.decimals$} to {max:.decimals$})")
 }
 
 fn goal(goal: Goal) -> String {

@@ -29,8 +29,8 @@ pub(super) fn draw(comparison: &Comparison) -> String {
     );
     let sense = goal.map_or("rate", |(_, sense, _)| sense);
     let title = format!(
-        "{}: our {sense} / that of {}: {:.3} ({:.3} to {:.3})",
-        comparison.name, comparison.peer, spread.median, spread.min, spread.max
+        "{}: our {sense} / that of {}: {spread:.3}",
+        comparison.name, comparison.peer
     );
     let mut line = |text: String| svg.push_str(&(text + "\n"));
     line(format!(

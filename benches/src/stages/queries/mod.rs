@@ -146,13 +146,7 @@ fn kept(
             at_least: true,
         });
     }
-    let spread = |of: &dyn Fn(&Run) -> f64| {
-        let spread: Spread = runs.iter().map(of).collect();
-        format!(
-            "{:.2} ({:.2} to {:.2})",
-            spread.median, spread.min, spread.max
-        )
-    };
+    let spread = |of: &dyn Fn(&Run) -> f64| -> Spread { runs.iter().map(of).collect() };
     outcome.notes.push(format!(
         "Kept answers, {name}: {} a second; p50 {} ms, p95 {} ms, p99 {} ms; {} kB each; {} µs of \
          the query API's processor, {} µs of the load's.",

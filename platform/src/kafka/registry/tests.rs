@@ -256,6 +256,24 @@ async fn an_unknown_schema_that_gets_registered_is_found_after_a_while() {
 }
 
 #[tokio::test]
+async fn an_unknown_schema_is_asked_for_anew_however_often_it_is_used() {
+    let settings = CacheSettings {
+        unknown_lifetime: Duration::from_millis(50),
+        ..CacheSettings::default()
+    };
+    let (client, requests) = fake("404 X", r#"{"error_code":40403}"#, Duration::ZERO).await;
+    let cache = cache(client, &settings);
+    let used_until_asked_again = async {
+        while requests.load(Ordering::SeqCst) < 2 {
+            assert!(cache.get(SchemaRef::Id(1)).await.is_err());
+            tokio::task::yield_now().await;
+        }
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(60), used_until_asked_again).await;
+    asked.expect("asked again");
+}
+
+#[tokio::test]
 async fn a_flood_of_invented_ids_reaches_the_registry_at_a_fixed_rate() {
     let settings = CacheSettings {
         unknown_per_second: 10,
