@@ -21,6 +21,8 @@ pub mod rebuild;
 mod service;
 mod session;
 mod store;
+#[cfg(feature = "test-support")]
+pub mod test_support;
 #[cfg(test)]
 mod tests;
 mod writer;

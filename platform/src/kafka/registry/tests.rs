@@ -19,19 +19,31 @@ fn schema(field_type: &str) -> String {
         .to_string()
 }
 
+/// The status and the body of an answer.
+type Answer = (&'static str, &'static str);
+
+const UNKNOWN: Answer = ("404 X", r#"{"error_code":40403}"#);
+
 /// A registry that gives each request the same answer, and counts them.
 async fn fake(
     status: &'static str,
     body: &'static str,
     delay: Duration,
 ) -> (RegistryClient, Arc<AtomicUsize>) {
+    fake_in_turn(&[(status, body)], delay).await
+}
+
+/// A registry that gives these answers in turn, the last of them for ever, and counts requests.
+async fn fake_in_turn(answers: &[Answer], delay: Duration) -> (RegistryClient, Arc<AtomicUsize>) {
+    let answers = answers.to_vec();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
-            counted.fetch_add(1, Ordering::SeqCst);
+            let before = counted.fetch_add(1, Ordering::SeqCst);
+            let (status, body) = answers[before.min(answers.len() - 1)];
             tokio::spawn(async move {
                 let mut request = [0; 4096];
                 let _ = socket.read(&mut request).await;
@@ -191,7 +203,7 @@ async fn useless_and_unknown_schemas_are_remembered_and_faults_are_not() {
 /// As one that reads its store while it answers.
 #[tokio::test]
 async fn a_registry_that_does_not_know_what_it_was_given_is_not_believed() {
-    let (client, requests) = fake("404 X", r#"{"error_code":40403}"#, Duration::ZERO).await;
+    let (client, requests) = fake_in_turn(&[UNKNOWN], Duration::ZERO).await;
     client.registered.store(7, Ordering::Relaxed);
     let watched = watched(&client);
     let cache = doubting_cache(
@@ -242,35 +254,26 @@ fn watched(client: &RegistryClient) -> SettledRegistry {
 }
 
 #[tokio::test]
-async fn an_unknown_schema_that_gets_registered_is_found_after_a_while() {
+async fn an_unknown_schema_that_gets_registered_is_found_however_often_it_was_used_before() {
     let settings = CacheSettings {
         unknown_lifetime: Duration::from_millis(50),
         ..CacheSettings::default()
     };
-    let (client, requests) = fake("404 X", r#"{"error_code":40403}"#, Duration::ZERO).await;
+    let answers = &[UNKNOWN, ("200 OK", r#"{"schema":"four"}"#)];
+    let (client, requests) = fake_in_turn(answers, Duration::ZERO).await;
     let cache = cache(client, &settings);
-    assert!(cache.get(SchemaRef::Id(1)).await.is_err());
-    tokio::time::sleep(Duration::from_millis(60)).await;
-    assert!(cache.get(SchemaRef::Id(1)).await.is_err());
-    assert_eq!(requests.load(Ordering::SeqCst), 2);
-}
-
-#[tokio::test]
-async fn an_unknown_schema_is_asked_for_anew_however_often_it_is_used() {
-    let settings = CacheSettings {
-        unknown_lifetime: Duration::from_millis(50),
-        ..CacheSettings::default()
-    };
-    let (client, requests) = fake("404 X", r#"{"error_code":40403}"#, Duration::ZERO).await;
-    let cache = cache(client, &settings);
-    let used_until_asked_again = async {
-        while requests.load(Ordering::SeqCst) < 2 {
-            assert!(cache.get(SchemaRef::Id(1)).await.is_err());
+    let used_until_found = async {
+        loop {
+            match cache.get(SchemaRef::Id(1)).await {
+                Ok(schema) => return *schema,
+                Err(error) => assert_eq!(error, LookupError::NotFound),
+            }
             tokio::task::yield_now().await;
         }
     };
-    let asked = tokio::time::timeout(Duration::from_secs(60), used_until_asked_again).await;
-    asked.expect("asked again");
+    let found = tokio::time::timeout(Duration::from_secs(60), used_until_found).await;
+    assert_eq!(found.expect("asked again"), 4);
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
@@ -280,7 +283,7 @@ async fn a_flood_of_invented_ids_reaches_the_registry_at_a_fixed_rate() {
         longest_wait: Duration::from_millis(100),
         ..CacheSettings::default()
     };
-    let (client, requests) = fake("404 X", r#"{"error_code":40403}"#, Duration::ZERO).await;
+    let (client, requests) = fake_in_turn(&[UNKNOWN], Duration::ZERO).await;
     let cache = cache(client, &settings);
     let asked =
         futures_util::future::join_all((0..200).map(|id| cache.get(SchemaRef::Id(id)))).await;

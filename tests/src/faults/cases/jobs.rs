@@ -5,6 +5,7 @@ use std::time::Duration;
 use platform::database::changes;
 use schemas::Timestamp;
 use sink::rebuild::{Rebuild, Step, compare};
+use sink::test_support::lock_rollups;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -26,8 +27,7 @@ const MIDDLES: [(&str, Option<&str>); 6] = [
 
 pub(crate) async fn run(plan: Plan) -> Report {
     let mut system = System::new(plan).await;
-    system.start_all(&[Gateway, Aggregator]);
-    let sink = system.start(Sink);
+    system.start_all(&[Gateway, Aggregator, Sink]);
     system.start_load();
     system.progress("everything runs").await;
     let pool = system.pipeline.pool.clone();
@@ -39,11 +39,7 @@ pub(crate) async fn run(plan: Plan) -> Report {
             system.put_down(at);
         }
         expired.push(expired_rows(&pool).await);
-        // A sink in the middle of a batch may have taken what it wrote last for what is there
-        // before the row is spoiled, and write over it after.
-        system.put_down(sink);
         corrupt(&pool).await;
-        system.instances[sink].run(true);
         for (job, table) in MIDDLES {
             kill_in_the_middle(&mut system, &pool, both, job, table).await;
         }
@@ -112,16 +108,29 @@ async fn expired_rows(pool: &PgPool) -> Uuid {
     organization
 }
 
-/// Spoils one rollup of the last day, which no sink is writing. Its organization's version is
-/// raised, as by whoever changes rows.
+/// Spoils one rollup of these hours, as whoever changes rollups does it: under the lock of its
+/// organization, whose version is raised. Without, a sink in the middle of a batch would write
+/// over it, and rightly.
 async fn corrupt(pool: &PgPool) {
-    let sql = "update flowmeter.rollups_1h set event_count = event_count + 1 where (tableoid, ctid) = ( \
-         select tableoid, ctid from flowmeter.rollups_1h where bucket_start > now() - interval '2 hours' limit 1 \
-         for update skip locked) \
-         returning organization_id";
+    let of_these_hours =
+        "from flowmeter.rollups_1h where bucket_start > now() - interval '2 hours'";
+    let any = format!("select organization_id {of_these_hours} limit 1");
+    let organization: Uuid = sqlx::query_scalar(AssertSqlSafe(any))
+        .fetch_one(pool)
+        .await
+        .unwrap();
     let mut transaction = pool.begin().await.unwrap();
-    let corrupted = sqlx::query_scalar(sql).fetch_one(&mut *transaction).await;
-    let organization: Uuid = corrupted.unwrap();
+    lock_rollups(&mut transaction, organization).await.unwrap();
+    let spoil = format!(
+        "update flowmeter.rollups_1h set event_count = event_count + 1 where (tableoid, ctid) = ( \
+         select tableoid, ctid {of_these_hours} and organization_id = $1 limit 1)"
+    );
+    let spoilt = sqlx::query(AssertSqlSafe(spoil))
+        .bind(organization)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    assert_eq!(spoilt.rows_affected(), 1);
     changes::raise(&mut transaction, [organization])
         .await
         .unwrap();
