@@ -214,14 +214,19 @@ fn worker_on(cores: Option<&str>, name: &str, arguments: &[String]) -> anyhow::R
 
 /// A command that runs `program` on these cores only.
 pub fn pinned(cores: &str, program: &Path) -> Command {
-    let mut command = Command::new("taskset");
-    command.arg("-c").arg(cores).arg(program);
-    command
+    on(Some(cores), program)
 }
 
-/// A command that runs `program` on these cores only, or on any.
+/// A command that runs `program` on these cores only, or on any. It ends with whoever starts it,
+/// however that is: nothing is left running that would disturb the next measurement.
 pub(super) fn on(cores: Option<&str>, program: &Path) -> Command {
-    cores.map_or_else(|| Command::new(program), |cores| pinned(cores, program))
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if let Some(cores) = cores {
+        command.args(["taskset", "-c", cores]);
+    }
+    command.arg(program);
+    command
 }
 
 /// As a person would type it, without folders of this machine.

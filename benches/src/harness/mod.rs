@@ -18,6 +18,7 @@ pub mod report;
 pub mod statistics;
 pub mod token;
 pub mod worker;
+pub mod yardstick;
 
 pub use self::{
     context::{Context, Cores, Options, pinned, shown},

@@ -42,9 +42,36 @@ fn fill(out: &mut String, report: &Report) -> std::fmt::Result {
             Err(reason) => writeln!(out, "\nNot measured: {reason}")?,
         }
     }
+    pace(out, &report.stages)?;
     writeln!(out, "\n## Machine and versions\n\n| | |\n|---|---|")?;
     for (name, fact) in &report.machine {
         writeln!(out, "| {name} | {fact} |")?;
+    }
+    Ok(())
+}
+
+fn pace(out: &mut String, sections: &[Section]) -> std::fmt::Result {
+    writeln!(
+        out,
+        "\n## How fast the machine was\n\nThe same work on all cores at once, before and after each \
+         stage: multiplications, and reads all over 64 MiB.\n"
+    )?;
+    writeln!(
+        out,
+        "| stage | minutes | arithmetic, ms | memory, ms |\n|---|---|---|---|"
+    )?;
+    for section in sections {
+        let [before, after] = &section.yardstick;
+        writeln!(
+            out,
+            "| {} | {:.1} | {:.0}, {:.0} | {:.0}, {:.0} |",
+            section.name,
+            section.took_seconds / 60.0,
+            before.arithmetic_ms,
+            after.arithmetic_ms,
+            before.memory_ms,
+            after.memory_ms,
+        )?;
     }
     Ok(())
 }

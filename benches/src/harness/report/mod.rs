@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Serialize;
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, yardstick::Yardstick};
 
 /// A stage that ran.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,8 @@ pub struct Section {
     pub outcome: Result<Outcome, String>,
     /// How long all of it took, with preparations and checks, in seconds.
     pub took_seconds: f64,
+    /// How fast the machine was before and after.
+    pub yardstick: [Yardstick; 2],
 }
 
 /// All of it.
@@ -73,6 +75,7 @@ impl Report {
     ) -> anyhow::Result<()> {
         for mut stage in stages {
             context.say(format!("{}: {}", stage.name(), stage.about()));
+            let before = Yardstick::measure();
             let began = std::time::Instant::now();
             let outcome = stage.run(context).map_err(|error| format!("{error:#}"));
             if let Err(reason) = &outcome {
@@ -83,6 +86,7 @@ impl Report {
                 about: stage.about(),
                 outcome,
                 took_seconds: began.elapsed().as_secs_f64(),
+                yardstick: [before, Yardstick::measure()],
             });
             self.write(folder)?;
         }

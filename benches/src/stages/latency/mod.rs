@@ -63,10 +63,8 @@ impl Stage for Latency {
         for (told, value) in [("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms")] {
             let ours: Spread = pairs.iter().map(|pair| pair.ours.values[value]).collect();
             let echo: Spread = pairs.iter().map(|pair| pair.peer.values[value]).collect();
-            outcome.notes.push(format!(
-                "{told}: {:.1} ms ({:.1} to {:.1}), echo {:.1} ms ({:.1} to {:.1}).",
-                ours.median, ours.min, ours.max, echo.median, echo.min, echo.max
-            ));
+            let note = format!("{told}: {ours:.1} ms, echo {echo:.1} ms.");
+            outcome.notes.push(note);
         }
         let p99 = |run: &Run| run.values["p99_ms"];
         for (name, values, bound) in [
