@@ -45,6 +45,7 @@ impl Deltas {
     }
 
     /// Takes all out and keeps the memory for the next ones.
+    #[cfg(feature = "test-support")]
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (SumKey, Rollup)> {
         self.0.drain()
     }
