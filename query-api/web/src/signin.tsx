@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { address, Client, Refused } from "./api/client";
 import { claims, tidy } from "./api/token";
+import { Deed } from "./parts/deed";
 import { Logo } from "./parts/logo";
 
 interface Props {
@@ -55,9 +56,9 @@ export function SignIn({ expired, onToken }: Props) {
           <input type="checkbox" checked={remember} onChange={(event) => setRemember(event.currentTarget.checked)} />
           Remember it on this device
         </label>
-        <button type="submit" class="deed" disabled={busy}>
+        <Deed type="submit" busy={busy}>
           {busy ? "Signing in…" : "Sign in"}
-        </button>
+        </Deed>
         <p id="token-help" class="help">
           A JWT of your organization. <code>make run</code> prints one, and <code>flowmeter token</code> makes one. It
           stays in this tab unless you have it remembered.

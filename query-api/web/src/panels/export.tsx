@@ -3,6 +3,7 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { address, type Client, Refused } from "../api/client";
 import { bytes } from "../model/format";
 import type { Range } from "../model/ranges";
+import { Deed } from "../parts/deed";
 
 const KINDS = [
   { value: "commands", label: "Commands" },
@@ -93,9 +94,9 @@ export function Export({ client, range, team, from }: Props) {
             {said?.text}
           </p>
           <div class="deeds">
-            <button type="submit" class="deed" disabled={busy}>
+            <Deed type="submit" busy={busy}>
               Download
-            </button>
+            </Deed>
             <button type="button" class="word" onClick={() => dialog.current?.close()}>
               Close
             </button>

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { address, Refused, type Client } from "../api/client";
 import type { DeadLetters, LetterGroup, Replay } from "../api/types";
 import { ago, exact, words } from "../model/format";
+import { Deed } from "../parts/deed";
 import { Answer, Empty, excuse, Panel } from "../parts/panel";
 import { useNow, useRead } from "../parts/read";
 
@@ -128,9 +129,9 @@ function Dialog({ client, group, onClose }: DialogProps) {
       <form method="dialog" class="actions">
         <button type="submit">{done ? "Close" : "Leave them"}</button>
         {tried && !done && tried.matched > 0 && (
-          <button type="button" class="deed" disabled={busy} onClick={() => void replay(false)}>
+          <Deed busy={busy} onClick={() => void replay(false)}>
             Send {exact(tried.matched)} again
-          </button>
+          </Deed>
         )}
       </form>
     </dialog>
