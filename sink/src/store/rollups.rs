@@ -1,7 +1,5 @@
 //! The tables of rollups, one per window.
 
-mod new;
-
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -19,13 +17,35 @@ use crate::expand::RollupRow;
 /// A row, and what it is now.
 type Row<'a> = (&'a RollupRow, &'a Rollup);
 
-/// New rows of a table from which on they are worth a statement of their own.
-const WORTH_COPYING: usize = 100;
+/// New rows of a table from which on they are worth a statement of their own, which does not
+/// look for each of them again.
+const WORTH_A_STATEMENT: usize = 100;
 /// Names our advisory locks apart from those of others in the same database.
 const LOCK_CLASS: i32 = 0x666c_6f77;
 /// Organizations share this many locks: the server's table of locks is limited, and a
 /// transaction may touch any number of organizations.
 const LOCKS: u128 = 256;
+
+const OR_REPLACE: &str = "\
+    on conflict (organization_id, scope, bucket_start, series_id) do update set \
+        event_count = excluded.event_count, \
+        success_count = excluded.success_count, \
+        error_count = excluded.error_count, \
+        timeout_count = excluded.timeout_count, \
+        cancelled_count = excluded.cancelled_count, \
+        execution_time_sum = excluded.execution_time_sum, \
+        execution_time_min = excluded.execution_time_min, \
+        execution_time_max = excluded.execution_time_max, \
+        histogram = excluded.histogram, \
+        input_tokens = excluded.input_tokens, \
+        output_tokens = excluded.output_tokens, \
+        cost_usd = excluded.cost_usd, \
+        value_sum = excluded.value_sum, \
+        value_min = excluded.value_min, \
+        value_max = excluded.value_max, \
+        value_count = excluded.value_count, \
+        commands_executed = excluded.commands_executed, \
+        updated_at = now()";
 
 // Taken in the order of the array, which is sorted: two instances never wait in a ring.
 const LOCK: &str = "select pg_advisory_xact_lock($1, k) from unnest($2::integer[]) as k";
@@ -92,17 +112,14 @@ pub(crate) async fn replace(
 ) -> Result<(), StoreError> {
     for rows in rows.chunks(ROWS_PER_STATEMENT) {
         let sums: Vec<Rollup> = rows.iter().map(|row| row.rollup.clone()).collect();
-        upsert(
-            &mut *connection,
-            window,
-            &rows.iter().zip(&sums).collect::<Vec<_>>(),
-        )
-        .await?;
+        let rows: Vec<Row<'_>> = rows.iter().zip(&sums).collect();
+        insert(&mut *connection, window, &rows, OR_REPLACE).await?;
     }
     Ok(())
 }
 
-/// Writes rows, which those marked as new are inserted with.
+/// Writes rows: those that are there are replaced, those marked as new are not. The organizations
+/// must be locked since it was seen that nothing is stored of these.
 async fn write(
     connection: &mut PgConnection,
     window: Window,
@@ -111,15 +128,15 @@ async fn write(
     is_new: &[bool],
 ) -> Result<(), StoreError> {
     let all: Vec<Row<'_>> = rows.iter().zip(sums).collect();
-    if is_new.iter().filter(|new| **new).count() < WORTH_COPYING {
-        return upsert(connection, window, &all).await;
+    if is_new.iter().filter(|new| **new).count() < WORTH_A_STATEMENT {
+        return insert(connection, window, &all, OR_REPLACE).await;
     }
     let marked = all.into_iter().zip(is_new);
     let (new, old): (Vec<_>, Vec<_>) = marked.partition(|(_, new)| **new);
     let [new, old] = [new, old].map(|rows| column(&rows, |(row, _)| *row));
-    new::insert(&mut *connection, window, &new).await?;
+    insert(&mut *connection, window, &new, "").await?;
     if !old.is_empty() {
-        upsert(connection, window, &old).await?;
+        insert(connection, window, &old, OR_REPLACE).await?;
     }
     Ok(())
 }
@@ -220,10 +237,12 @@ async fn sums(
     Ok((sums, is_new))
 }
 
-async fn upsert(
+/// Inserts rows; what becomes of one that is there, `on_conflict` says, or its key refuses it.
+async fn insert(
     connection: &mut PgConnection,
     window: Window,
     rows: &[Row<'_>],
+    on_conflict: &str,
 ) -> Result<(), StoreError> {
     let sql = format!(
         "insert into flowmeter.rollups_{window} ( \
@@ -243,25 +262,7 @@ async fn upsert(
             $24::double precision[], $25::double precision[], $26::bigint[], $27::text[]) \
             as r(k1, k2, k3, k4, s1, s2, s3, s4, s5, s6, \
                 a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q) \
-         on conflict (organization_id, scope, bucket_start, series_id) do update set \
-            event_count = excluded.event_count, \
-            success_count = excluded.success_count, \
-            error_count = excluded.error_count, \
-            timeout_count = excluded.timeout_count, \
-            cancelled_count = excluded.cancelled_count, \
-            execution_time_sum = excluded.execution_time_sum, \
-            execution_time_min = excluded.execution_time_min, \
-            execution_time_max = excluded.execution_time_max, \
-            histogram = excluded.histogram, \
-            input_tokens = excluded.input_tokens, \
-            output_tokens = excluded.output_tokens, \
-            cost_usd = excluded.cost_usd, \
-            value_sum = excluded.value_sum, \
-            value_min = excluded.value_min, \
-            value_max = excluded.value_max, \
-            value_count = excluded.value_count, \
-            commands_executed = excluded.commands_executed, \
-            updated_at = now()"
+         {on_conflict}"
     );
     let keys = Keys::of(rows.iter().map(|(row, _)| *row));
     let measures = column(rows, |(_, sum)| RollupColumns::of(sum));
