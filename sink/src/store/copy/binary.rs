@@ -57,13 +57,6 @@ impl Binary for &str {
     }
 }
 
-/// `bytea`.
-impl Binary for &[u8] {
-    fn write(&self, to: &mut Vec<u8>) {
-        to.extend_from_slice(self);
-    }
-}
-
 impl Binary for Json<'_> {
     fn write(&self, to: &mut Vec<u8>) {
         // The version of the form.
